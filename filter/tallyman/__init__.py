@@ -1,0 +1,1 @@
+"""The filter: meters and limits LLM tokens. Reaches the host through `proxywasm` only."""
