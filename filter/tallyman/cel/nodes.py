@@ -1,0 +1,415 @@
+"""The compiled form of an expression: a tree of nodes, each of which evaluates itself against an activation.
+
+`eval` raises CelError. What names could tell was settled by the compiler: attributes are slots, variables are indexes
+into the frame, functions are bound.
+"""
+
+from typing import final
+
+from tallyman.cel import operators
+from tallyman.cel.activation import Activation
+from tallyman.cel.errors import DUPLICATE_KEY, INVALID_ARGUMENT, NO_SUCH_ATTRIBUTE, NO_SUCH_KEY, CelError
+from tallyman.cel.functions import Function
+from tallyman.cel.re2 import Pattern
+from tallyman.cel.values import NONE, Message, Optional, UInt, Value, equals, has_key, no_overload
+
+
+class Node:
+    """A compiled expression."""
+
+    def eval(self, activation: Activation) -> Value:
+        raise CelError(INVALID_ARGUMENT, "an abstract node has no value")
+
+
+@final
+class Constant(Node):
+    def __init__(self, value: Value) -> None:
+        self.value = value
+
+    def eval(self, activation: Activation) -> Value:
+        return self.value
+
+
+@final
+class Attribute(Node):
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+
+    def eval(self, activation: Activation) -> Value:
+        return activation.get(self.slot)
+
+
+@final
+class HasAttribute(Node):
+    """has(a.b.c) of an attribute: whether it can be resolved."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+
+    def eval(self, activation: Activation) -> Value:
+        try:
+            activation.get(self.slot)
+        except CelError as error:
+            if error.reason == NO_SUCH_KEY or error.reason == NO_SUCH_ATTRIBUTE:
+                return False
+            raise
+        return True
+
+
+@final
+class OptionalAttribute(Node):
+    """a.b.?c of an attribute."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+
+    def eval(self, activation: Activation) -> Value:
+        try:
+            return Optional(True, activation.get(self.slot))
+        except CelError as error:
+            if error.reason == NO_SUCH_KEY or error.reason == NO_SUCH_ATTRIBUTE:
+                return NONE
+            raise
+
+
+@final
+class Variable(Node):
+    """A variable of a macro."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def eval(self, activation: Activation) -> Value:
+        return activation.frame[self.index]
+
+
+@final
+class Select(Node):
+    def __init__(self, operand: Node, field: str) -> None:
+        self.operand = operand
+        self.field = field
+
+    def eval(self, activation: Activation) -> Value:
+        operand = self.operand.eval(activation)
+        if isinstance(operand, Optional):
+            return select_optional(operand, self.field)
+        return operators.select(operand, self.field)
+
+
+@final
+class OptionalSelect(Node):
+    def __init__(self, operand: Node, field: str) -> None:
+        self.operand = operand
+        self.field = field
+
+    def eval(self, activation: Activation) -> Value:
+        return select_optional(self.operand.eval(activation), self.field)
+
+
+def select_optional(operand: Value, field: str) -> Value:
+    """operand.?field, where operand may itself be optional."""
+    if isinstance(operand, Optional):
+        if not operand.present:
+            return NONE
+        operand = operand.value
+    if operators.has_field(operand, field):
+        return Optional(True, operators.select(operand, field))
+    return NONE
+
+
+@final
+class HasField(Node):
+    def __init__(self, operand: Node, field: str) -> None:
+        self.operand = operand
+        self.field = field
+
+    def eval(self, activation: Activation) -> Value:
+        operand = self.operand.eval(activation)
+        if isinstance(operand, Optional):
+            return operand.present and operators.has_field(operand.value, self.field)
+        return operators.has_field(operand, self.field)
+
+
+@final
+class Index(Node):
+    def __init__(self, operand: Node, key: Node) -> None:
+        self.operand = operand
+        self.key = key
+
+    def eval(self, activation: Activation) -> Value:
+        operand = self.operand.eval(activation)
+        key = self.key.eval(activation)
+        if isinstance(operand, Optional):
+            return index_optional(operand, key)
+        return operators.index(operand, key)
+
+
+@final
+class OptionalIndex(Node):
+    def __init__(self, operand: Node, key: Node) -> None:
+        self.operand = operand
+        self.key = key
+
+    def eval(self, activation: Activation) -> Value:
+        return index_optional(self.operand.eval(activation), self.key.eval(activation))
+
+
+def index_optional(operand: Value, key: Value) -> Value:
+    """operand[?key], where operand may itself be optional."""
+    if isinstance(operand, Optional):
+        if not operand.present:
+            return NONE
+        operand = operand.value
+    if isinstance(operand, dict):
+        if not has_key(operand, key):
+            return NONE
+    elif isinstance(operand, list) and isinstance(key, int) and not 0 <= key < len(operand):
+        return NONE
+    return Optional(True, operators.index(operand, key))
+
+
+@final
+class Not(Node):
+    def __init__(self, operand: Node) -> None:
+        self.operand = operand
+
+    def eval(self, activation: Activation) -> Value:
+        value = self.operand.eval(activation)
+        if isinstance(value, bool):
+            return not value
+        raise no_overload("!", value)
+
+
+@final
+class Logical(Node):
+    """&& and ||, n-ary. `decisive` (False for &&) as any operand decides, even where others are errors."""
+
+    def __init__(self, decisive: bool, operands: list[Node]) -> None:
+        self.decisive = decisive
+        self.operands = operands
+
+    def eval(self, activation: Activation) -> Value:
+        decisive = self.decisive
+        failure: CelError | None = None
+        for operand in self.operands:
+            try:
+                value = operand.eval(activation)
+            except CelError as error:
+                failure = error
+                continue
+            if isinstance(value, bool):
+                if value == decisive:
+                    return decisive
+            else:
+                failure = no_overload("||" if decisive else "&&", value)
+        if failure is not None:
+            raise failure.with_traceback(None)
+        return not decisive
+
+
+@final
+class Conditional(Node):
+    def __init__(self, condition: Node, truthy: Node, falsy: Node) -> None:
+        self.condition = condition
+        self.truthy = truthy
+        self.falsy = falsy
+
+    def eval(self, activation: Activation) -> Value:
+        condition = self.condition.eval(activation)
+        if isinstance(condition, bool):
+            return self.truthy.eval(activation) if condition else self.falsy.eval(activation)
+        raise no_overload("?:", condition)
+
+
+@final
+class Equal(Node):
+    def __init__(self, left: Node, right: Node) -> None:
+        self.left = left
+        self.right = right
+
+    def eval(self, activation: Activation) -> Value:
+        return equals(self.left.eval(activation), self.right.eval(activation))
+
+
+@final
+class EqualsText(Node):
+    """operand == "constant"."""
+
+    def __init__(self, operand: Node, text: str) -> None:
+        self.operand = operand
+        self.text = text
+
+    def eval(self, activation: Activation) -> Value:
+        value = self.operand.eval(activation)
+        return isinstance(value, str) and value == self.text
+
+
+@final
+class StartsWithText(Node):
+    """operand.startsWith("constant")."""
+
+    def __init__(self, operand: Node, text: str) -> None:
+        self.operand = operand
+        self.text = text
+
+    def eval(self, activation: Activation) -> Value:
+        value = self.operand.eval(activation)
+        if isinstance(value, str):
+            return value.startswith(self.text)
+        raise no_overload("startsWith", value, self.text)
+
+
+@final
+class InTexts(Node):
+    """operand in ["some", "constants"]."""
+
+    def __init__(self, operand: Node, texts: frozenset[str]) -> None:
+        self.operand = operand
+        self.texts = texts
+
+    def eval(self, activation: Activation) -> Value:
+        value = self.operand.eval(activation)
+        return isinstance(value, str) and value in self.texts
+
+
+@final
+class MatchesPattern(Node):
+    """operand.matches("constant")."""
+
+    def __init__(self, operand: Node, pattern: Pattern) -> None:
+        self.operand = operand
+        self.pattern = pattern
+
+    def eval(self, activation: Activation) -> Value:
+        value = self.operand.eval(activation)
+        if isinstance(value, str):
+            return self.pattern.search(value)
+        raise no_overload("matches", value, "")
+
+
+@final
+class Call(Node):
+    """An operator or function of the library."""
+
+    def __init__(self, function: Function, arguments: list[Node]) -> None:
+        self.function = function
+        self.arguments = arguments
+        self.count = len(arguments)
+
+    def eval(self, activation: Activation) -> Value:
+        arguments = self.arguments
+        count = self.count
+        if count == 2:
+            return self.function(arguments[0].eval(activation), arguments[1].eval(activation))
+        if count == 1:
+            return self.function(arguments[0].eval(activation))
+        return self.function(*[argument.eval(activation) for argument in arguments])
+
+
+@final
+class HostCall(Node):
+    """A host function with an argument that is known only at run time."""
+
+    def __init__(self, name: str, arguments: list[Node]) -> None:
+        self.name = name
+        self.arguments = arguments
+
+    def eval(self, activation: Activation) -> Value:
+        return activation.call(self.name, [argument.eval(activation) for argument in self.arguments])
+
+
+@final
+class OrElse(Node):
+    """operand.or(alternative), or with `unwrap` operand.orValue(alternative)."""
+
+    def __init__(self, operand: Node, alternative: Node, unwrap: bool) -> None:
+        self.operand = operand
+        self.alternative = alternative
+        self.unwrap = unwrap
+
+    def eval(self, activation: Activation) -> Value:
+        operand = self.operand.eval(activation)
+        if not isinstance(operand, Optional):
+            raise no_overload("orValue" if self.unwrap else "or", operand)
+        if operand.present:
+            return operand.value if self.unwrap else operand
+        alternative = self.alternative.eval(activation)
+        if not self.unwrap and not isinstance(alternative, Optional):
+            raise no_overload("or", operand, alternative)
+        return alternative
+
+
+def _unwrapped(value: Value) -> Optional:
+    if isinstance(value, Optional):
+        return value
+    raise no_overload("?", value)
+
+
+@final
+class ListNode(Node):
+    def __init__(self, elements: list[Node], optional: list[bool]) -> None:
+        self.elements = elements
+        self.optional = optional
+
+    def eval(self, activation: Activation) -> Value:
+        values: list[Value] = []
+        for index in range(len(self.elements)):
+            value = self.elements[index].eval(activation)
+            if self.optional[index]:
+                element = _unwrapped(value)
+                if element.present:
+                    values.append(element.value)
+            else:
+                values.append(value)
+        return values
+
+
+@final
+class MapNode(Node):
+    def __init__(self, keys: list[Node], values: list[Node], optional: list[bool]) -> None:
+        self.keys = keys
+        self.values = values
+        self.optional = optional
+
+    def eval(self, activation: Activation) -> Value:
+        entries: dict[Value, Value] = {}
+        for index in range(len(self.keys)):
+            key = self.keys[index].eval(activation)
+            value = self.values[index].eval(activation)
+            if self.optional[index]:
+                entry = _unwrapped(value)
+                if not entry.present:
+                    continue
+                value = entry.value
+            add_entry(entries, key, value)
+        return entries
+
+
+def add_entry(entries: dict[Value, Value], key: Value, value: Value) -> None:
+    """Sets a new key of a map under construction. Raises CelError for a key twice, or of a type that cannot be one."""
+    if not isinstance(key, (str, int, UInt)):
+        raise no_overload("{}", key)
+    if key in entries:
+        raise CelError(DUPLICATE_KEY, "in a map")
+    entries[key] = value
+
+
+@final
+class MessageNode(Node):
+    def __init__(self, type_name: str, fields: list[str], values: list[Node], optional: list[bool]) -> None:
+        self.type_name = type_name
+        self.fields = fields
+        self.values = values
+        self.optional = optional
+
+    def eval(self, activation: Activation) -> Value:
+        fields: dict[str, Value] = {}
+        for index in range(len(self.fields)):
+            value = self.values[index].eval(activation)
+            if self.optional[index]:
+                entry = _unwrapped(value)
+                if not entry.present:
+                    continue
+                value = entry.value
+            fields[self.fields[index]] = value
+        return Message(self.type_name, fields)
