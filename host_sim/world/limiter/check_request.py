@@ -1,6 +1,7 @@
 """The body of /check, /report and /check_and_report, and how a bad one is told: in serde_json's words and places."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from json.decoder import JSONDecodeError, JSONDecoder
@@ -10,6 +11,7 @@ _U64_MAX: Final = 2**64 - 1
 _SPACE: Final = " \t\n\r"
 _MEMBERS: Final = ("namespace", "values", "delta", "response_headers")
 _REQUIRED: Final = ("namespace", "values", "delta")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _DECODER: Final = JSONDecoder()
 
 
@@ -132,6 +134,8 @@ class _Reader:
             raise self._fault(f"expected value ({error.msg})") from error
         except ValueError as error:
             raise self._error(f"number out of range ({error})") from error
+        if isinstance(value, str) and _SURROGATE.search(value):
+            raise self._error("lone surrogate in hex escape")
         return value
 
     def _expect(self, character: str, message: str) -> None:

@@ -72,7 +72,8 @@ async def _run(config: LimiterConfig) -> None:
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
-    async with await serve(config):
+    async with await serve(config) as running:
+        print(f"rate limit service on {running.rls_address}, HTTP on {running.http_url}", file=sys.stderr, flush=True)
         await stop.wait()
 
 

@@ -14,7 +14,8 @@ _Signature: TypeAlias = tuple[int, int, int, int]
 class FileWatch:
     """Looks at what `path` leads to, through symbolic links: a mounted ConfigMap changes by a link that is replaced.
 
-    A file that goes away is no change; one that comes back as another is.
+    A file that goes away is no change; one that comes back as another is. Make the watch before the file is first read,
+    or a change in between is missed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,19 +30,17 @@ class FileWatch:
         self._seen = signature
         return True
 
+    async def run(self, on_change: Callable[[], None], interval_seconds: float) -> None:
+        """Call `on_change` after every change, until cancelled."""
+        while True:
+            await asyncio.sleep(interval_seconds)
+            if self.changed():
+                _LOG.info("%s has changed", self._path)
+                on_change()
+
     def _signature(self) -> _Signature | None:
         try:
             status = self._path.stat()
         except OSError:
             return None
         return status.st_mtime_ns, status.st_size, status.st_dev, status.st_ino
-
-
-async def watch(path: Path, on_change: Callable[[], None], interval_seconds: float) -> None:
-    """Call `on_change` after every change of the file, until cancelled."""
-    file = FileWatch(path)
-    while True:
-        await asyncio.sleep(interval_seconds)
-        if file.changed():
-            _LOG.info("%s has changed", path)
-            on_change()

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp
 from .counters import MAX_QUALIFIED_COUNTERS, Clock, CounterStorage, MemoryStorage
 from .expressions import Expression
 from .faults import FaultInjection
-from .file_watch import watch
+from .file_watch import FileWatch
 from .http_api import http_api
 from .limiter import Limiter
 from .limits import Limit, LimitsFileError, load_limits
@@ -70,6 +71,8 @@ async def serve(config: LimiterConfig) -> "RunningLimiter":
     Raises LimitsFileError or LabelsFileError for a bad file, tallyman.cel.errors.CelSyntaxError for bad CEL in
     `metric_labels_default`, AddressInUseError for a port that is not to be had. Then nothing is left running.
     """
+    limits_watch = FileWatch(config.limits_file) if config.limits_file is not None else None
+    labels_watch = FileWatch(config.metric_labels_file) if config.metric_labels_file is not None else None
     limits = load_limits(config.limits_file) if config.limits_file is not None else config.limits
     default_labels = Expression(config.metric_labels_default) if config.metric_labels_default is not None else None
     metrics = CallMetrics(default_labels, config.limit_name_in_labels)
@@ -82,6 +85,10 @@ async def serve(config: LimiterConfig) -> "RunningLimiter":
     except BaseException:
         await running.stop()
         raise
+    if limits_watch is not None:
+        running._watch(limits_watch, running.reload_limits)
+    if labels_watch is not None:
+        running._watch(labels_watch, running.reload_labels)
     return running
 
 
@@ -167,21 +174,21 @@ class RunningLimiter:
         await self._grpc_server.start()
         self._http_server = _HttpServer(http_api(self.limiter, self.metrics, self.status), self._http_socket)
         await self._http_server.start()
-        if config.limits_file is not None:
-            self._watch(watch(config.limits_file, self.reload_limits, config.reload_interval_seconds))
-        if config.metric_labels_file is not None:
-            self._watch(watch(config.metric_labels_file, self.reload_labels, config.reload_interval_seconds))
         _LOG.info("rate limit service on %s, HTTP on %s", self.rls_address, self.http_url)
 
-    def _watch(self, watching: Coroutine[None, None, None]) -> None:
-        self._tasks.append(asyncio.create_task(watching))
+    def _watch(self, file: FileWatch, on_change: Callable[[], None]) -> None:
+        self._tasks.append(asyncio.create_task(file.run(on_change, self._config.reload_interval_seconds)))
 
 
 class _HttpServer(uvicorn.Server):
     """uvicorn within a loop that is not its own: signals are the business of whoever runs the loop."""
 
     def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
-        super().__init__(uvicorn.Config(app, lifespan="off", access_log=False, log_config=None, ws="none"))
+        super().__init__(
+            uvicorn.Config(
+                app, lifespan="off", access_log=False, log_config=None, ws="none", timeout_graceful_shutdown=1
+            )
+        )
         self._listener = listener
         self._serving: asyncio.Task[None] | None = None
 
@@ -207,7 +214,7 @@ def _listen(what: str, host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise _in_use(what, host, port, error.strerror or str(error)) from error
+        raise _in_use(what, host, port, os.strerror(error.errno) if error.errno else str(error)) from error
 
 
 def _bind_grpc(host: str, port: int) -> tuple[grpc.aio.Server, int]:

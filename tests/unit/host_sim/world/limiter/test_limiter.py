@@ -73,20 +73,16 @@ def test_a_refused_call_starts_no_window(limiter: Limiter) -> None:
 @pytest.mark.parametrize(
     "request_descriptors",
     [
-        [],
         [{}],
         [{"auth.identity.userid": "user-1"}],
         [{FREE: "1"}],
         [{FREE: "2", "auth.identity.userid": "user-1"}],
     ],
-    ids=["no descriptor", "empty", "no identifier", "no variable", "other identifier"],
+    ids=["empty", "no identifier", "no variable", "other identifier"],
 )
 def test_a_request_that_meets_no_limit_is_let_through_and_counted_nowhere(
     limiter: Limiter, request_descriptors: Descriptors
 ) -> None:
-    if not request_descriptors:
-        pytest.raises(ConditionError, limiter.check, NAMESPACE, request_descriptors)
-        return
     limiter.report(NAMESPACE, request_descriptors, 1000)
     assert not limiter.check(NAMESPACE, request_descriptors).limited
     assert limiter.counters(NAMESPACE) == []

