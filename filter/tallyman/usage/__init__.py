@@ -1,0 +1,1 @@
+"""Follows response bodies and finds the token usage in them. Start at `body.ResponseBody`."""

@@ -1,0 +1,80 @@
+"""What to look for in response bodies: decided once, when the plugin is configured."""
+
+import re
+from typing import Final, final
+
+from tallyman.usage import json_pointer
+
+USAGE: Final = 0
+"""The index of the member `usage`, which is always wanted."""
+
+# RFC 8259, section 7. The solidus may be written either way; the others must be escaped.
+_SHORT_ESCAPES: Final = {
+    '"': '\\"',
+    "\\": "\\\\",
+    "/": "\\/",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+}
+_LONGEST_ESCAPE: Final = 12  # a surrogate pair
+
+
+@final
+class WantedMembers:
+    """The members of a response body's outermost object that JSON pointers lead into, and how to recognise their keys.
+
+    `pointers` are RFC 6901 texts such as `"/usage/total_tokens"`. Raises `json_pointer.JsonPointerError`.
+    """
+
+    def __init__(self, pointers: list[str]) -> None:
+        self.names: list[str] = ["usage"]
+        self.index: dict[str, int] = {}  # pointer -> its place in `members` and `paths`
+        self.members: list[int] = []  # for each pointer the index of its member in `names`
+        self.paths: list[list[str]] = []  # and its tokens inside that member
+        for pointer in pointers:
+            tokens = json_pointer.parse(pointer)
+            if pointer in self.index:
+                continue
+            if tokens[0] not in self.names:
+                self.names.append(tokens[0])
+            self.index[pointer] = len(self.paths)
+            self.members.append(self.names.index(tokens[0]))
+            self.paths.append(tokens[1:])
+        # How each name is usually written; empty if it cannot be written without an escape.
+        self.literals: list[bytes] = [_literal(name) for name in self.names]
+        # Group n matches name n - 1, in quotes; `escaped_keys` also where letters are written as \uXXXX.
+        self.keys: re.Pattern[bytes] = _any_key(self.names, False)
+        self.escaped_keys: re.Pattern[bytes] = _any_key(self.names, True)
+        self.longest_key: int = max([len(name) for name in self.names]) * _LONGEST_ESCAPE + 2
+
+
+def _literal(name: str) -> bytes:
+    if any(char in _SHORT_ESCAPES or char < " " or "\ud800" <= char <= "\udfff" for char in name):
+        return b""
+    return b'"' + name.encode() + b'"'
+
+
+def _any_key(names: list[str], escaped: bool) -> re.Pattern[bytes]:
+    return re.compile(b'"(?:' + b"|".join([_key(name, escaped) for name in names]) + b')"')
+
+
+def _key(name: str, escaped: bool) -> bytes:
+    return b"(" + b"".join([_character(char, escaped) for char in name]) + b")"
+
+
+def _character(char: str, escaped: bool) -> bytes:
+    """A pattern for every way JSON has to write `char`."""
+    ways: list[bytes] = []
+    if char >= " " and char not in '"\\' and not "\ud800" <= char <= "\udfff":
+        ways.append(re.escape(char.encode()))
+    if char in _SHORT_ESCAPES:
+        ways.append(re.escape(_SHORT_ESCAPES[char].encode()))
+    if escaped:
+        units = char.encode("utf-16-be", "surrogatepass").hex()
+        ways.append(b"".join([rb"\\u(?i:" + units[at : at + 4].encode() + b")" for at in range(0, len(units), 4)]))
+    if not ways:
+        return b"(?!)"
+    return ways[0] if len(ways) == 1 else b"(?:" + b"|".join(ways) + b")"
