@@ -54,32 +54,37 @@ class Activation:
 
     def get(self, slot: int) -> Value:
         """The value of the attribute in `slot`. Raises CelError, the same each time."""
+        outcome = self.outcome(slot)
+        if isinstance(outcome, CelError):
+            # Raised anew without its past, or every use would lengthen its traceback.
+            raise outcome.with_traceback(None)
+        return outcome
+
+    def outcome(self, slot: int) -> Value | CelError:
+        """The value of the attribute in `slot`, or the error that stands for it, not raised."""
         outcomes = self._outcomes
         if slot < len(outcomes):
             outcome = outcomes[slot]
-            if isinstance(outcome, str):
-                return outcome
             if outcome is not _UNFETCHED:
-                if isinstance(outcome, CelError):
-                    # Raised anew without its past, or every use would lengthen its traceback.
-                    raise outcome.with_traceback(None)
                 return outcome
         else:
-            # Paths were interned after this activation was made.
-            outcomes.extend([_UNFETCHED] * (len(self.table.paths) - len(outcomes)))
+            self._grow()
         try:
-            value = self.fetch(self.table.paths[slot])
+            outcome = self.fetch(self.table.paths[slot])
         except CelError as error:
-            outcomes[slot] = error
-            raise
-        outcomes[slot] = value
-        return value
+            outcome = error.with_traceback(None)
+        outcomes[slot] = outcome
+        return outcome
 
     def put(self, slot: int, value: Value) -> None:
         """Makes `value` the outcome of `slot`, without a fetch."""
         if slot >= len(self._outcomes):
-            self._outcomes.extend([_UNFETCHED] * (len(self.table.paths) - len(self._outcomes)))
+            self._grow()
         self._outcomes[slot] = value
+
+    def _grow(self) -> None:
+        """Makes room for paths that were interned after this activation was made."""
+        self._outcomes.extend([_UNFETCHED] * (len(self.table.paths) - len(self._outcomes)))
 
     def forget(self, slot: int) -> None:
         """The next `get` of `slot` fetches again."""

@@ -54,6 +54,7 @@ _BINARY: Final[dict[str, Function]] = {
     ">=": operators.greater_equal,
     "in": operators.contained,
 }
+_NAMESPACES: Final = frozenset(("optional", "strings"))
 _MACROS: Final = frozenset(("all", "exists", "exists_one", "existsOne", "map", "filter", "optMap", "optFlatMap"))
 
 
@@ -195,6 +196,8 @@ class Compiler:
             if isinstance(operand, Constant) and isinstance(operand.value, bool):
                 if operand.value == decisive:
                     return operand
+            elif isinstance(operand, Logical) and operand.decisive == decisive:
+                operands.extend(operand.operands)
             else:
                 operands.append(operand)
         if not operands:
@@ -219,8 +222,8 @@ class Compiler:
             return self._function(expr, FUNCTIONS, expr.name, expr.arguments)
         if expr.name in _MACROS:
             return self._macro(expr, target)
-        if isinstance(target, Ident) and target.name == "optional":
-            return self._function(expr, FUNCTIONS, "optional." + expr.name, expr.arguments)
+        if isinstance(target, Ident) and target.name in _NAMESPACES and target.name not in self.variables:
+            return self._function(expr, FUNCTIONS, f"{target.name}.{expr.name}", expr.arguments)
         if expr.name == "or" or expr.name == "orValue":
             if len(expr.arguments) != 1:
                 raise self._error(expr, f"{expr.name}() takes 1 argument, found {len(expr.arguments)}")

@@ -6,7 +6,7 @@ A method's receiver is its first argument. Every function is pure, so a call wit
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from tallyman.cel import conversions, strings, times
+from tallyman.cel import conversions, formatting, strings, times
 from tallyman.cel.errors import INVALID_ARGUMENT, CelError
 from tallyman.cel.re2 import MAX_DYNAMIC_PROGRAM, Pattern, PatternError
 from tallyman.cel.values import NONE, Duration, Optional, Timestamp, UInt, Value, no_overload
@@ -147,6 +147,7 @@ FUNCTIONS: Final[dict[tuple[str, int], Function]] = {
     ("type", 1): conversions.type_of,
     ("queryMap", 1): strings.query_map,
     ("queryMap", 2): strings.query_map,
+    ("strings.quote", 1): formatting.quote,
     ("optional.of", 1): optional_of,
     ("optional.ofNonZeroValue", 1): optional_of_non_zero,
     ("optional.none", 0): optional_none,
@@ -174,6 +175,7 @@ METHODS: Final[dict[tuple[str, int], Function]] = {
     ("substring", 2): strings.substring,
     ("substring", 3): strings.substring,
     ("trim", 1): strings.trim,
+    ("format", 2): formatting.format_string,
     ("reverse", 1): strings.reverse,
     ("queryMap", 1): strings.query_map,
     ("queryMap", 2): strings.query_map,

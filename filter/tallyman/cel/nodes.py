@@ -47,13 +47,7 @@ class HasAttribute(Node):
         self.slot = slot
 
     def eval(self, activation: Activation) -> Value:
-        try:
-            activation.get(self.slot)
-        except CelError as error:
-            if error.reason == NO_SUCH_KEY or error.reason == NO_SUCH_ATTRIBUTE:
-                return False
-            raise
-        return True
+        return not _is_absent(activation.outcome(self.slot))
 
 
 @final
@@ -64,12 +58,17 @@ class OptionalAttribute(Node):
         self.slot = slot
 
     def eval(self, activation: Activation) -> Value:
-        try:
-            return Optional(True, activation.get(self.slot))
-        except CelError as error:
-            if error.reason == NO_SUCH_KEY or error.reason == NO_SUCH_ATTRIBUTE:
-                return NONE
-            raise
+        outcome = activation.outcome(self.slot)
+        return NONE if _is_absent(outcome) else Optional(True, outcome)
+
+
+def _is_absent(outcome: Value | CelError) -> bool:
+    """Whether an attribute is missing. Raises any other error that came of fetching it."""
+    if not isinstance(outcome, CelError):
+        return False
+    if outcome.reason == NO_SUCH_KEY or outcome.reason == NO_SUCH_ATTRIBUTE:
+        return True
+    raise outcome.with_traceback(None)
 
 
 @final

@@ -22,7 +22,7 @@ WORD_BOUNDARY: Final = 16
 NOT_WORD_BOUNDARY: Final = 32
 
 _REPEAT: Final = re.compile(r"\{([0-9]{1,9})(,([0-9]{1,9})?)?\}")
-_GROUP: Final = re.compile(r"\(\?P?<([A-Za-z0-9_]+)>")
+_GROUP: Final = re.compile(r"\(\?P?<\w+>")
 _FLAGS: Final = re.compile(r"\(\?([imsU]*)(-[imsU]+)?([:)])")
 _POSIX: Final = re.compile(r"\[:(\^?)([a-z]+):\]")
 _HEX: Final = re.compile(r"\\x(?:([0-9A-Fa-f]{2})|\{([0-9A-Fa-f]{1,6})\})")
@@ -96,7 +96,6 @@ class _Parser:
         self.end = len(pattern)
         self.position = 0
         self.nesting = 0
-        self.names: set[str] = set()
         self.fold = False
         self.multi_line = False
         self.dot_newline = False
@@ -197,9 +196,6 @@ class _Parser:
         else:
             named = _GROUP.match(self.pattern, self.position)
             if named is not None:
-                if named.group(1) in self.names:
-                    raise self._error("group name is used twice")
-                self.names.add(named.group(1))
                 self.position = named.end()
             else:
                 flags = _FLAGS.match(self.pattern, self.position)
@@ -276,7 +272,7 @@ class _Parser:
             if match is None:
                 if letter in "pP":
                     raise self._error("Unicode classes (\\p) are not supported")
-                if letter < "\x80" and not letter.isalnum() and letter != "_":
+                if letter < "\x80" and not letter.isalnum():
                     self.position += 2
                     return ord(letter)
                 raise self._error(f"bad escape \\{letter}")
