@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from google.protobuf.message import Message
+from google.protobuf.message import Message  # type: ignore[import-untyped]
 
 from host_sim.host.abi import Status
 from host_sim.host.headers import HeaderMap
@@ -22,6 +22,15 @@ Path = str | tuple[str, ...]
 _STRUCTS: Final = frozenset(
     {"metadata", "listener_metadata", "route_metadata", "cluster_metadata", "upstream_host_metadata", "node"}
 )
+
+
+_WRAPPERS: Final = frozenset(
+    {"request", "response", "connection", "source", "destination", "upstream", "filter_state", "xds"}
+)
+"""Roots that only have members: Envoy has no bytes for them as a whole."""
+
+_MESSAGES: Final = frozenset({(root,) for root in _STRUCTS} | {("xds", root) for root in _STRUCTS})
+"""Paths of whole messages, which are given in their wire form."""
 
 
 class SerializationFailure(Exception):
@@ -78,7 +87,9 @@ def _as_struct(value: Any) -> Any:
 def lookup(value: Any, path: Sequence[str]) -> Any:
     """The value at `path` inside `value`; raises KeyError if there is none."""
     for part in path:
-        if isinstance(value, HeaderMap) or isinstance(value, Mapping):
+        if isinstance(value, HeaderMap):
+            value = _joined(value, part)
+        elif isinstance(value, Mapping):
             value = value[part]
         elif isinstance(value, Message):
             value = _field(value, part)
@@ -87,6 +98,14 @@ def lookup(value: Any, path: Sequence[str]) -> Any:
         else:
             raise KeyError(part)
     return value
+
+
+def _joined(headers: HeaderMap, name: str) -> str:
+    # Unlike proxy_get_header_map_value, properties give all values of a header.
+    values = headers.values(name)
+    if not values:
+        raise KeyError(name)
+    return ",".join(values)
 
 
 def _field(message: Message, name: str) -> Any:
@@ -114,13 +133,14 @@ def serialize(value: Any) -> bytes:
     if isinstance(value, float):
         return struct.pack("<d", value)
     if isinstance(value, HeaderMap):
-        return serialize_pairs(value.pairs())
+        names = dict.fromkeys(name for name, _ in value.items())
+        return serialize_pairs([(name.encode(), _joined(value, name).encode()) for name in names])
     if isinstance(value, Mapping):
         return serialize_pairs([(serialize(key), serialize(item)) for key, item in value.items()])
     if isinstance(value, list | tuple):
         return serialize_pairs([(serialize(item), b"") for item in value])
     if isinstance(value, Message):
-        return value.SerializeToString(deterministic=True)
+        return bytes(value.SerializeToString(deterministic=True))
     raise SerializationFailure(f"no serialized form for {type(value).__name__}")
 
 
@@ -132,11 +152,25 @@ def read(roots: Mapping[str, Any], path: bytes) -> bytes | Status:
     if not parts:
         return Status.SERIALIZATION_FAILURE
     try:
-        return serialize(lookup(roots, parts))
+        value = lookup(roots, parts)
+        if len(parts) == 1 and parts[0] in _WRAPPERS:
+            return Status.SERIALIZATION_FAILURE
+        return serialize(_as_message(value) if tuple(parts) in _MESSAGES else value)
     except KeyError:
         return Status.NOT_FOUND
     except SerializationFailure:
         return Status.SERIALIZATION_FAILURE
+
+
+def _as_message(value: Any) -> Any:
+    """The `envoy.config.core.v3` message that the mapping `value` stands for: Node if it has an id, else Metadata."""
+    # Loading Envoy's protobufs takes 50 ms, and hardly a plugin reads whole messages.
+    from envoy.config.core.v3.base_pb2 import Metadata, Node  # type: ignore[import-untyped]
+    from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
+
+    if not isinstance(value, Mapping):
+        return value
+    return ParseDict(dict(value), Node() if "id" in value else Metadata(), ignore_unknown_fields=True)
 
 
 def request_attributes(headers: HeaderMap) -> dict[str, Any]:

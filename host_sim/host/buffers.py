@@ -16,15 +16,15 @@ class Buffer:
         return len(self.data)
 
     def change(self, start: int, length: int, data: bytes) -> Status:
-        """Prepends (0, 0), replaces everything (0, all) or appends (start at or behind the end); nothing else is
-        possible."""
+        """Puts `data` in place of the first `length` bytes (`start` 0) or behind the end (`start` there or beyond it).
+
+        Changes in the middle are a bad argument.
+        """
         if not self.writable:
             return Status.BAD_ARGUMENT
-        if start == 0 and length == 0:
-            self.data = data + self.data
-        elif start == 0 and length >= len(self.data):
-            self.data = data
-        elif start != 0 and start >= len(self.data):
+        if start == 0:
+            self.data = data + self.data[length:]
+        elif start >= len(self.data):
             self.data += data
         else:
             return Status.BAD_ARGUMENT

@@ -85,7 +85,7 @@ class Context:
         return Status.NOT_FOUND
 
     def continue_stream(self, type: StreamType) -> Status:
-        return Status.OK if type in (StreamType.HTTP_REQUEST, StreamType.HTTP_RESPONSE) else Status.BAD_ARGUMENT
+        return Status.OK
 
     def close_stream(self, type: StreamType) -> Status:
         return Status.OK
@@ -186,7 +186,7 @@ class RootContext(RootLike):
 
     def properties(self) -> Mapping[str, Any]:
         names = {"plugin_name": self.plugin.name, "plugin_root_id": self.plugin.root_id, "plugin_vm_id": self.vm.vm_id}
-        return {"listener_direction": 0, **self.plugin.properties, **names}
+        return {**self.plugin.properties, **names}
 
     def add_callout(self, callout: Callout) -> None:
         self.callouts[callout.token] = callout

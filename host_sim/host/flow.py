@@ -57,6 +57,7 @@ class Flow:
         self.trailers: HeaderMap | None = None
         self.received_bytes = 0
         self.received_end = False
+        self.passed_bytes = 0
         self.passed_headers = False
         self.passed_trailers = False
         self.passed_end = False
@@ -218,8 +219,11 @@ class Flow:
             )
 
     def _pass_body(self, buffer: Buffer, end: bool) -> None:
-        if buffer.data:
-            self._body.append(buffer.data)
+        # Moved, not copied: the filter may still hold on to the buffer that it let pass.
+        data, buffer.data = buffer.data, b""
+        if data:
+            self._body.append(data)
+            self.passed_bytes += len(data)
         self.passed_end = self.passed_end or end
 
     def _pass_trailers(self) -> None:

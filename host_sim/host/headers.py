@@ -37,7 +37,7 @@ class HeaderMap:
             self.add(encode(name), encode(value))
 
     def add(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
+        name = self._key(name)
         if name in _SINGLE:
             for index, (present, old) in enumerate(self._pairs):
                 if present == name:
@@ -50,14 +50,14 @@ class HeaderMap:
 
     def get(self, name: bytes) -> bytes | None:
         """The first value, None without one."""
-        name = name.lower()
+        name = self._key(name)
         for present, value in self._pairs:
             if present == name:
                 return value
         return None
 
     def remove(self, name: bytes) -> None:
-        name = name.lower()
+        name = self._key(name)
         self._pairs = [pair for pair in self._pairs if pair[0] != name]
 
     def replace(self, name: bytes, value: bytes) -> None:
@@ -78,7 +78,7 @@ class HeaderMap:
         return sum(len(name) + len(value) for name, value in self._pairs)
 
     def values(self, name: str) -> list[str]:
-        wanted = name.lower().encode()
+        wanted = self._key(name.encode())
         return [value.decode("utf-8", "replace") for present, value in self._pairs if present == wanted]
 
     def items(self) -> list[tuple[str, str]]:
@@ -100,4 +100,19 @@ class HeaderMap:
         return len(self._pairs)
 
     def __repr__(self) -> str:
-        return f"HeaderMap({self.items()!r})"
+        return f"{type(self).__name__}({self.items()!r})"
+
+    @staticmethod
+    def _key(name: bytes) -> bytes:
+        return name.lower()
+
+
+class RequestHeaderMap(HeaderMap):
+    """Request headers: `host` is another name for `:authority`."""
+
+    __slots__ = ()
+
+    @staticmethod
+    def _key(name: bytes) -> bytes:
+        name = name.lower()
+        return b":authority" if name == b"host" else name

@@ -10,7 +10,7 @@ from host_sim.host.attributes import tree_of
 from host_sim.host.buffers import Buffer
 from host_sim.host.contexts import Context, LocalReply, RootContext
 from host_sim.host.flow import Callbacks, Flow, Passed
-from host_sim.host.headers import HeaderLike, HeaderMap, encode
+from host_sim.host.headers import HeaderLike, HeaderMap, RequestHeaderMap, encode
 from host_sim.host.local_reply import render
 from host_sim.host.stream_properties import StreamProperties
 from host_sim.host.vm import STOPPED
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from host_sim.host.contexts import RootLike
 
 FAIL_STREAM_DETAILS: Final = "wasm_fail_stream"
+CLOSE_STREAM_DETAILS: Final = "wasm_close_stream"
 
 
 class StreamMisuse(Exception):
@@ -54,7 +55,7 @@ class HttpStream(Context):
         self.response = Flow(self._callbacks("response"), buffer_limit)
         self.local_reply: LocalReply | None = None
         self.reset = False
-        self.details = ""
+        self.details: str | None = None
         self.closed = False
         self.started = self.vm.surroundings.clock.now()
         self.logging = False
@@ -138,15 +139,18 @@ class HttpStream(Context):
         return Status.OK
 
     def continue_stream(self, type: StreamType) -> Status:
-        if type not in (StreamType.HTTP_REQUEST, StreamType.HTTP_RESPONSE):
-            return Status.BAD_ARGUMENT
-        flow = self.request if type is StreamType.HTTP_REQUEST else self.response
-        self.vm.when_idle(flow.resume)
+        if self.logging or self.closed:
+            # Envoy 1.40 would write the access log again, call this again, and so on until it crashes.
+            self.root.record(LogLevel.ERROR, "proxy_continue_stream after the stream has ended: Envoy would crash")
+        elif type is StreamType.HTTP_REQUEST:
+            self.vm.when_idle(self.request.resume)
+        elif type is StreamType.HTTP_RESPONSE:
+            self.vm.when_idle(self.response.resume)
         return Status.OK
 
     def close_stream(self, type: StreamType) -> Status:
         if type in (StreamType.HTTP_REQUEST, StreamType.HTTP_RESPONSE):
-            self.details = self.details or FAIL_STREAM_DETAILS
+            self.details = self.details or CLOSE_STREAM_DETAILS
             self._reset()
         return Status.OK
 
@@ -154,7 +158,11 @@ class HttpStream(Context):
         self.vm.when_idle(lambda: self._send_local_reply(reply))
 
     def _send_local_reply(self, reply: LocalReply) -> None:
-        if self.closed or self.reset:
+        if self.logging or self.closed or self.reset:
+            return
+        if self.local_reply is not None:
+            # The first reply stands, but Envoy notes the details before it looks.
+            self.details = reply.details
             return
         if self.response.passed_headers:
             # The client has headers already; all that is left is to break off.
@@ -221,7 +229,8 @@ class HttpStream(Context):
 
     def _headers(self, flow: Flow, which: str, headers: Iterable[HeaderLike], end_of_stream: bool) -> Outcome:
         self._check(flow.headers is None or self._over(), f"the {which} has headers already")
-        return self._outcome(flow, None if self._over() else flow.accept_headers(HeaderMap(headers), end_of_stream))
+        kind = RequestHeaderMap if flow is self.request else HeaderMap
+        return self._outcome(flow, None if self._over() else flow.accept_headers(kind(headers), end_of_stream))
 
     def _body(self, flow: Flow, which: str, data: str | bytes, end_of_stream: bool) -> Outcome:
         self._check_follows(flow, which)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from host_sim.host.attributes import merge, request_attributes
+from host_sim.host.headers import HeaderMap, RequestHeaderMap
 
 if TYPE_CHECKING:
     from host_sim.host.stream import HttpStream
@@ -15,10 +16,9 @@ _XDS: Final = (
 _DEFAULTS: Final[dict[str, Any]] = {
     "source": {"address": "127.0.0.1:50000", "port": 50000},
     "destination": {"address": "127.0.0.1:8080", "port": 8080},
-    "connection": {"id": 1, "mtls": False},
+    "connection": {"id": 1, "mtls": False, "requested_server_name": ""},
     "connection_id": 1,
     "metadata": {"filter_metadata": {}},
-    "route_name": "",
 }
 _COMPUTED: Final = ("request", "response", "filter_state", "xds")
 
@@ -60,7 +60,7 @@ class StreamProperties(Mapping[str, Any]):
         stream = self._stream
         flow = stream.request
         headers = flow.headers if stream.logging else flow.visible_headers
-        attributes = request_attributes(headers) if headers is not None else {}
+        attributes = request_attributes(headers if headers is not None else RequestHeaderMap())
         attributes.update(time=stream.started, protocol="HTTP/1.1", size=flow.received_bytes)
         attributes["total_size"] = flow.received_bytes + (headers.byte_size() if headers is not None else 0)
         if stream.logging:
@@ -70,31 +70,30 @@ class StreamProperties(Mapping[str, Any]):
     def _response(self) -> dict[str, Any]:
         stream = self._stream
         flow = stream.response
-        attributes: dict[str, Any] = {"flags": 0, "size": flow.received_bytes}
+        attributes: dict[str, Any] = {"flags": 0, "size": flow.passed_bytes}
         code = flow.headers.get(b":status") if flow.headers is not None else None
         if code is not None and code.isdigit():
             attributes["code"] = int(code)
-            attributes["code_details"] = stream.details or "via_upstream"
+        if stream.details is not None or code is not None:
+            attributes["code_details"] = "via_upstream" if stream.details is None else stream.details
         headers = flow.headers if stream.logging else flow.visible_headers
         trailers = flow.trailers if stream.logging else flow.visible_trailers
-        if headers is not None:
-            attributes["headers"] = headers
-        if trailers is not None:
-            attributes["trailers"] = trailers
+        attributes["headers"] = headers if headers is not None else HeaderMap()
+        attributes["trailers"] = trailers if trailers is not None else HeaderMap()
         grpc_status = (trailers.get(b"grpc-status") if trailers else None) or (
             headers.get(b"grpc-status") if headers else None
         )
         if grpc_status is not None and grpc_status.isdigit():
             attributes["grpc_status"] = int(grpc_status)
         sizes = (part.byte_size() for part in (headers, trailers) if part is not None)
-        attributes["total_size"] = flow.received_bytes + sum(sizes)
+        attributes["total_size"] = flow.passed_bytes + sum(sizes)
         return attributes
 
     def _filter_state(self) -> dict[str, Any]:
         return {f"wasm.{name}": value for name, value in self.state.items()}
 
     def _xds(self) -> dict[str, Any]:
-        return {name: self[name] for name in _XDS if name in self}
+        return {"listener_direction": 0, **{name: self[name] for name in _XDS if name in self}}
 
     def __contains__(self, name: object) -> bool:
         return any(name == known for known in self)

@@ -221,7 +221,8 @@ class VM:
             self.callback(self.vm_context, "_start")
         self._binding.allowed = None
         if self.failure is not None:
-            raise ModuleRejected(self.failure)
+            said = "".join(f"\n  {record.level.name.lower()}: {record.text}" for record in self.vm_context.logs)
+            raise ModuleRejected(f"the module does not start:{said}")
 
 
 def _abi_version(module: wasmtime.Module) -> AbiVersion:

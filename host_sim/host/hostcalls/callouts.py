@@ -6,7 +6,7 @@ All of them act on the root context, whatever context is effective.
 from host_sim.host.abi import Pairs, Status
 from host_sim.host.callouts import GrpcCallout, GrpcStream, HttpCallout, grpc_cluster
 from host_sim.host.contexts import RootContext
-from host_sim.host.headers import HeaderMap
+from host_sim.host.headers import HeaderMap, RequestHeaderMap
 from host_sim.host.hostcalls.registry import proxy_family
 from host_sim.host.pairs import deserialize
 from host_sim.host.vm import VM
@@ -25,7 +25,7 @@ def http_call(
 ) -> int:  # fmt: skip
     name = _text(vm, cluster, cluster_size)
     data = vm.memory.read(body, body_size)
-    head = HeaderMap(deserialize(vm.memory.read(headers, headers_size)))
+    head = RequestHeaderMap(deserialize(vm.memory.read(headers, headers_size)))
     tail = HeaderMap(deserialize(vm.memory.read(trailers, trailers_size)))
     vm.memory.write_u32(token_out, 0)
     made_by, root = vm.context().id, vm.context().root
@@ -115,8 +115,10 @@ def grpc_send(vm: VM, token: int, message: int, message_size: int, end_of_stream
 
 @_call("i:i")
 def grpc_cancel(vm: VM, token: int) -> int:
+    if token & 3 not in (_GRPC_CALL, _GRPC_STREAM):
+        return Status.BAD_ARGUMENT
     callout = vm.context().root.callouts.get(token)
-    if not isinstance(callout, GrpcCallout | GrpcStream):
+    if callout is None:
         return Status.NOT_FOUND
     callout.cancel()
     return Status.OK
@@ -124,13 +126,15 @@ def grpc_cancel(vm: VM, token: int) -> int:
 
 @_call("i:i")
 def grpc_close(vm: VM, token: int) -> int:
+    if token & 3 not in (_GRPC_CALL, _GRPC_STREAM):
+        return Status.BAD_ARGUMENT
     callout = vm.context().root.callouts.get(token)
+    if callout is None:
+        return Status.NOT_FOUND
     if isinstance(callout, GrpcStream):
         callout.close_locally()
-    elif isinstance(callout, GrpcCallout):
-        callout.cancel()
     else:
-        return Status.NOT_FOUND
+        callout.cancel()
     return Status.OK
 
 
