@@ -7,10 +7,9 @@ from .faults import FaultInjection
 from .limiter import CounterState, Decision, Limiter
 from .limits import Limit, LimitsFileError, load_limits, parse_limits
 from .rate_limit_headers import RateLimitHeaders
-from .server import AddressInUseError, LimiterConfig, RunningLimiter, serve
+from .server import LimiterConfig, ListenError, RunningLimiter, serve
 
 __all__ = [
-    "AddressInUseError",
     "CounterState",
     "Decision",
     "FaultInjection",
@@ -18,6 +17,7 @@ __all__ = [
     "Limiter",
     "LimiterConfig",
     "LimitsFileError",
+    "ListenError",
     "RateLimitHeaders",
     "RunningLimiter",
     "load_limits",

@@ -18,7 +18,7 @@ from .expressions import Expression
 from .limits import LimitsFileError, load_limits
 from .metrics import LabelsFileError
 from .rate_limit_headers import RateLimitHeaders
-from .server import LOOPBACK, AddressInUseError, LimiterConfig, serve
+from .server import LOOPBACK, LimiterConfig, ListenError, serve
 
 _LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
@@ -61,7 +61,7 @@ def main(argv: Sequence[str], environment: Mapping[str, str] = os.environ) -> in
     except LabelsFileError as error:
         print(f"Failed to load labels file: {error}", file=sys.stderr)
         return 1
-    except AddressInUseError as error:
+    except ListenError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     return 0
@@ -83,7 +83,8 @@ def _validate(limits_file: Path) -> int:
     except LimitsFileError as error:
         print(f"Invalid limit file: {error}", file=sys.stderr)
         return 1
-    print(yaml.safe_dump([limit.to_dict() for limit in limits], sort_keys=False, allow_unicode=True))
+    shown = [limit.to_dict() for limit in limits]
+    print(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=sys.maxsize))
     return 0
 
 

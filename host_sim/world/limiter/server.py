@@ -61,15 +61,15 @@ class LimiterConfig:
     faults: FaultInjection = field(default_factory=FaultInjection)
 
 
-class AddressInUseError(OSError):
-    """A port that cannot be bound; the text is one sentence that names it."""
+class ListenError(OSError):
+    """An address that cannot be bound, mostly a port that is taken; the text is one sentence that names it."""
 
 
 async def serve(config: LimiterConfig) -> "RunningLimiter":
     """Start a limiter on the running event loop; back when both ports answer.
 
     Raises LimitsFileError or LabelsFileError for a bad file, tallyman.cel.errors.CelSyntaxError for bad CEL in
-    `metric_labels_default`, AddressInUseError for a port that is not to be had. Then nothing is left running.
+    `metric_labels_default`, ListenError for a port that is taken. Then nothing is left running.
     """
     limits_watch = FileWatch(config.limits_file) if config.limits_file is not None else None
     labels_watch = FileWatch(config.metric_labels_file) if config.metric_labels_file is not None else None
@@ -191,10 +191,17 @@ class _HttpServer(uvicorn.Server):
         )
         self._listener = listener
         self._serving: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    async def main_loop(self) -> None:
+        # uvicorn's own looks every 0.1 s whether it should stop; this one is told. A tick sets the Date header.
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 1.0)
 
     async def start(self) -> None:
         self._serving = asyncio.create_task(self.serve(sockets=[self._listener]))
@@ -205,6 +212,7 @@ class _HttpServer(uvicorn.Server):
 
     async def stop(self) -> None:
         self.should_exit = True
+        self._stopping.set()
         if self._serving is not None:
             await self._serving
 
@@ -214,7 +222,9 @@ def _listen(what: str, host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise _in_use(what, host, port, os.strerror(error.errno) if error.errno else str(error)) from error
+        # create_server's own text repeats the address; name resolution has no errno of the system.
+        why = str(error.strerror) if isinstance(error, socket.gaierror) else os.strerror(error.errno or 0)
+        raise _cannot_listen(what, host, port, why) from error
 
 
 def _bind_grpc(host: str, port: int) -> tuple[grpc.aio.Server, int]:
@@ -230,13 +240,13 @@ def _bind_grpc(host: str, port: int) -> tuple[grpc.aio.Server, int]:
     try:
         bound = server.add_insecure_port(_address(host, port))
     except RuntimeError as error:
-        raise _in_use("rate limit service", host, port, "cannot be bound") from error
+        raise _cannot_listen("rate limit service", host, port, "cannot be bound") from error
     return server, bound
 
 
-def _in_use(what: str, host: str, port: int, why: str) -> AddressInUseError:
-    return AddressInUseError(
-        f"{what} cannot listen on {_address(host, port)}: {why}; stop what listens there or choose another port"
+def _cannot_listen(what: str, host: str, port: int, why: str) -> ListenError:
+    return ListenError(
+        f"{what} cannot listen on {_address(host, port)}: {why}; stop what listens there or choose another address"
     )
 
 

@@ -91,6 +91,11 @@ def test_a_taken_port(limits_file: str, option: str, what: str, capsys: pytest.C
     assert f"Error: {what} cannot listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().err
 
 
+def test_an_address_that_is_not_ours(limits_file: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([limits_file, "-b", "203.0.113.1", "-p0", "-P0"], {}) == 1
+    assert "cannot listen on 203.0.113.1:0: Cannot assign requested address" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("signal_number", [signal.SIGTERM, signal.SIGINT])
 def test_it_serves_until_a_signal(limits_file: str, signal_number: signal.Signals) -> None:
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The HTTP API over loopback."""
+"""The HTTP API as an ASGI application; `test_server` has it on a port."""
 
 import re
 from collections.abc import AsyncIterator
@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from host_sim.world.limiter import Limit, LimiterConfig, RunningLimiter, parse_limits, serve
-from host_sim.world.limiter.counters import MemoryStorage
+from host_sim.world.limiter import Limiter, parse_limits
+from host_sim.world.limiter.http_api import http_api
+from host_sim.world.limiter.metrics import CallMetrics
+from host_sim.world.limiter.status import Status
 from tests.unit.host_sim.world.limiter.tutorial import FREE, NAMESPACE, VirtualClock, descriptors
 
 pytestmark = pytest.mark.anyio
@@ -21,16 +23,19 @@ FREE_JSON = (
 
 
 @pytest.fixture
-async def running(tutorial: list[Limit], clock: VirtualClock) -> AsyncIterator[RunningLimiter]:
-    config = LimiterConfig(limits=tutorial, rls_port=0, http_port=0, storage=MemoryStorage(clock))
-    async with await serve(config) as running:
-        yield running
+def metrics() -> CallMetrics:
+    return CallMetrics()
 
 
 @pytest.fixture
-async def client(running: RunningLimiter) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=running.http_url, trust_env=False) as client:
+async def client(limiter: Limiter, metrics: CallMetrics) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(limiter, metrics) as client:
         yield client
+
+
+def client_of(limiter: Limiter, metrics: CallMetrics) -> httpx.AsyncClient:
+    app = http_api(limiter, metrics, Status())
+    return httpx.AsyncClient(base_url="http://limiter", transport=httpx.ASGITransport(app))
 
 
 def body(delta: int, user: str = "user-1", **members: object) -> dict[str, object]:
@@ -59,8 +64,8 @@ async def test_limits(client: httpx.AsyncClient) -> None:
     assert [limit["name"] for limit in response.json()] == ["free", "gold"]
 
 
-async def test_counters(client: httpx.AsyncClient, running: RunningLimiter, clock: VirtualClock) -> None:
-    running.limiter.report(NAMESPACE, descriptors(FREE, "user-1"), 42)
+async def test_counters(client: httpx.AsyncClient, limiter: Limiter, clock: VirtualClock) -> None:
+    limiter.report(NAMESPACE, descriptors(FREE, "user-1"), 42)
     clock.advance(0.5)
     response = await client.get(f"/counters/{ESCAPED}")
     assert response.text == (
@@ -81,32 +86,32 @@ async def test_not_found_is_empty(client: httpx.AsyncClient, path: str) -> None:
     assert (response.status_code, response.content) == (404, b"")
 
 
-async def test_check(client: httpx.AsyncClient, running: RunningLimiter) -> None:
+async def test_check(client: httpx.AsyncClient, limiter: Limiter) -> None:
     response = await client.post("/check", json=body(100))
     assert (response.status_code, response.text) == (200, "null")
     assert response.headers["content-type"] == "application/json"
     response = await client.post("/check", json=body(101))
     assert (response.status_code, response.text) == (429, "Too many requests")
     assert response.headers["content-type"] == "text/plain; charset=utf-8"
-    assert running.limiter.counters(NAMESPACE) == []
+    assert limiter.counters(NAMESPACE) == []
 
 
-async def test_report(client: httpx.AsyncClient, running: RunningLimiter) -> None:
+async def test_report(client: httpx.AsyncClient, limiter: Limiter, metrics: CallMetrics) -> None:
     for remaining in (40, 0):
         response = await client.post("/report", json=body(60))
         assert (response.status_code, response.text) == (200, "null")
-        assert [state.remaining for state in running.limiter.counters(NAMESPACE)] == [remaining]
-    assert "authorized" not in running.metrics.exposition()
+        assert [state.remaining for state in limiter.counters(NAMESPACE)] == [remaining]
+    assert "authorized" not in metrics.exposition()
 
 
-async def test_check_and_report(client: httpx.AsyncClient, running: RunningLimiter) -> None:
+async def test_check_and_report(client: httpx.AsyncClient, metrics: CallMetrics) -> None:
     for status, metric in ((200, "authorized_hits"), (429, "limited_calls")):
         response = await client.post("/check_and_report", json=body(60))
         assert (response.status_code, response.text) == (status, "null")
         assert response.headers["content-type"] == "application/json"
         assert "x-ratelimit-limit" not in response.headers
-        assert metric in running.metrics.exposition()
-    assert 'authorized_hits{limitador_namespace="llm/llm-sim"} 60' in running.metrics.exposition()
+        assert metric in metrics.exposition()
+    assert 'authorized_hits{limitador_namespace="llm/llm-sim"} 60' in metrics.exposition()
 
 
 async def test_check_and_report_with_quota_headers(client: httpx.AsyncClient) -> None:
@@ -144,9 +149,8 @@ async def test_a_large_body_is_refused(client: httpx.AsyncClient) -> None:
     assert response.status_code == 413
 
 
-async def test_an_undecidable_condition_is_an_internal_error() -> None:
+async def test_an_undecidable_condition_is_an_internal_error(metrics: CallMetrics) -> None:
     limits = parse_limits("- {namespace: n, seconds: 1, conditions: ['descriptors[3].a == \"1\"'], variables: []}")
-    config = LimiterConfig(limits=limits, rls_port=0, http_port=0)
-    async with await serve(config) as running, httpx.AsyncClient(base_url=running.http_url, trust_env=False) as client:
+    async with client_of(Limiter(limits), metrics) as client:
         response = await client.post("/check", json={"namespace": "n", "values": {}, "delta": 1})
     assert (response.status_code, response.text) == (500, "Internal server error")

@@ -15,7 +15,7 @@ from host_sim.world.limiter import (
     parse_limits,
     serve,
 )
-from host_sim.world.limiter.counters import Counter, MemoryStorage, StorageError, Window
+from host_sim.world.limiter.counters import MemoryStorage, StorageError, Window
 from host_sim.world.limiter.expressions import Descriptors
 from tests.unit.host_sim.world.limiter.tutorial import FREE, GOLD, NAMESPACE, descriptors
 
@@ -187,8 +187,3 @@ async def test_an_injected_delay(tutorial: list[Limit]) -> None:
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         running.faults.delay_seconds = 0
         assert (await method(request, timeout=5)).overall_code == RateLimitResponse.OK
-
-
-def test_a_counter_is_known_by_limit_and_values(tutorial: list[Limit]) -> None:
-    free, gold = tutorial
-    assert Counter(free, ("a",)).key != Counter(gold, ("a",)).key != Counter(gold, ("b",)).key

@@ -6,10 +6,11 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import httpx
 import pytest
 from tallyman.cel.errors import CelSyntaxError
 
-from host_sim.world.limiter import AddressInUseError, LimiterConfig, LimitsFileError, RunningLimiter, serve
+from host_sim.world.limiter import LimiterConfig, LimitsFileError, ListenError, RunningLimiter, serve
 from tests.unit.host_sim.world.limiter.tutorial import FREE, NAMESPACE, TUTORIAL, descriptors
 
 pytestmark = pytest.mark.anyio
@@ -52,19 +53,29 @@ async def test_both_ports_are_on_loopback_and_closed_at_the_end(running: Running
             socket.create_connection(("127.0.0.1", port), timeout=1)
 
 
+async def test_http_on_its_port(running: RunningLimiter) -> None:
+    async with httpx.AsyncClient(base_url=running.http_url, trust_env=False) as client:
+        limits = (await client.get("/limits/llm%2Fllm-sim")).json()
+        assert [limit["name"] for limit in limits] == ["free", "gold"]
+        assert (await client.get("/limits/llm/llm-sim")).status_code == 404
+        assert (await client.get("/metrics")).headers["content-type"] == "text/plain; charset=utf-8"
+        response = await client.post("/check_and_report", json={"namespace": NAMESPACE, "values": {}, "delta": 1})
+        assert (response.status_code, response.text) == (200, "null")
+
+
 @pytest.mark.parametrize("which", ["rls_port", "http_port"])
 async def test_a_taken_port_is_one_clear_sentence(which: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ports = {"rls_port": 0, "http_port": 0, which: port}
-        with pytest.raises(AddressInUseError) as caught:
+        with pytest.raises(ListenError) as caught:
             await serve(LimiterConfig(**ports))
     assert f"127.0.0.1:{port}: Address already in use; stop what listens there" in str(caught.value)
 
 
 async def test_two_limiters_cannot_share_a_port() -> None:
     async with await serve(LimiterConfig(rls_port=0, http_port=0)) as first:
-        with pytest.raises(AddressInUseError):
+        with pytest.raises(ListenError):
             await serve(LimiterConfig(rls_port=first.rls_port, http_port=0))
 
 
