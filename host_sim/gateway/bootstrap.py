@@ -92,7 +92,7 @@ def render_bootstrap(translation: Translation, options: BootstrapOptions) -> Boo
 
 def bootstrap_json(bootstrap: Bootstrap) -> str:
     """The bootstrap as Envoy reads it from a `.json` file."""
-    return MessageToJson(bootstrap, preserving_proto_field_name=True, indent=2)
+    return str(MessageToJson(bootstrap, preserving_proto_field_name=True, indent=2))
 
 
 def _listeners(translation: Translation, options: BootstrapOptions) -> list[Json]:

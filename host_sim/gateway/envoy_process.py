@@ -55,7 +55,14 @@ class EnvoyProcess:
         """
         admin_address = folder / "envoy-admin-address"
         admin_address.unlink(missing_ok=True)
-        arguments = ["--concurrency", str(concurrency), "--log-level", log_level, "--admin-address-path", admin_address]
+        arguments: list[str | Path] = [
+            "--concurrency",
+            str(concurrency),
+            "--log-level",
+            log_level,
+            "--admin-address-path",
+            admin_address,
+        ]
         child = await ChildProcess.start(
             "Envoy",
             [envoy or find_envoy(), "--config-path", bootstrap, "--disable-hot-restart", *arguments],

@@ -31,7 +31,7 @@ def scrape_configuration(targets: Mapping[str, tuple[Address, str]], interval: s
             for job, (address, path) in targets.items()
         ],
     }
-    return yaml.safe_dump(document, sort_keys=False)
+    return str(yaml.safe_dump(document, sort_keys=False))
 
 
 class PrometheusProcess:

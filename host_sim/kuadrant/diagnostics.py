@@ -36,11 +36,11 @@ class Notice:
 
 
 class ManifestError(ValueError):
-    """A manifest that cannot be used. `str()` is one line for its author."""
+    """A manifest that cannot be used. `str()` is one line for its author; `describe` makes `found` from a value."""
 
-    def __init__(self, place: Place, *, found: object, expected: str, remedy: str = "") -> None:
+    def __init__(self, place: Place, *, found: str, expected: str, remedy: str = "") -> None:
         self.place = place
-        self.found = found if isinstance(found, str) else describe(found)
+        self.found = found
         self.expected = expected
         self.remedy = remedy
         super().__init__(f"{place}: found {self.found}, expected {expected}{'; ' + remedy if remedy else ''}")
@@ -64,7 +64,8 @@ def describe(value: Any) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, dict):
-        return "a mapping"
+        keys = [str(key) for key in value]
+        return f"a mapping of {', '.join(keys[:5])}{', ...' if len(keys) > 5 else ''}" if keys else "an empty mapping"
     if isinstance(value, list):
         return "a list"
     text = repr(value)

@@ -5,6 +5,7 @@ Source: gateway.networking.k8s.io/v1 (`sigs.k8s.io/gateway-api/apis/v1`).
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, Field
@@ -18,6 +19,26 @@ MatchType = Literal["Exact", "RegularExpression"]
 Method = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
 
 
+_DURATION: Final = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}", re.ASCII)
+_DURATION_PART: Final = re.compile(r"([0-9]+)(ms|h|m|s)", re.ASCII)
+_MILLISECONDS: Final = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+
+
+def duration_milliseconds(text: str) -> int:
+    """Milliseconds of a Gateway API duration (GEP-2257) such as `1m` or `1h30m`.
+
+    Raises `ValueError` if `text` is no such duration.
+    """
+    if not _DURATION.fullmatch(text):
+        raise ValueError("a duration such as 30s, 1m or 1h30m (at most four parts of h, m, s, ms)")
+    return sum(int(number) * _MILLISECONDS[unit] for number, unit in _DURATION_PART.findall(text))
+
+
+def _duration(text: str) -> str:
+    duration_milliseconds(text)
+    return text
+
+
 def _hostname(value: str) -> str:
     labels = value.removeprefix("*.").split(".")
     if len(value) > 253 or not all(label.replace("-", "a").isalnum() and label.isascii() for label in labels):
@@ -25,6 +46,7 @@ def _hostname(value: str) -> str:
     return value.lower()
 
 
+Duration = Annotated[str, AfterValidator(_duration)]
 Hostname = Annotated[str, AfterValidator(_hostname)]
 
 
@@ -111,8 +133,8 @@ class BackendReference(Model):
 
 
 class HTTPRouteTimeouts(Model):
-    request: str | None = None
-    backend_request: str | None = None
+    request: Duration | None = None
+    backend_request: Duration | None = None
 
 
 class HTTPRouteRule(Model):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from host_sim.kuadrant.diagnostics import ManifestError, Notice, Place
+from host_sim.kuadrant.diagnostics import ManifestError, Notice, Place, describe
 from host_sim.kuadrant.manifest import Manifest, parse_manifests, read_manifests
 
 _INDEX_NAMES: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -86,7 +86,7 @@ def _apply_transformer(content: dict[str, Any], gathered: list[Manifest], place:
     if content.get("kind") != "NamespaceTransformer":
         notices.append(Notice(place, f"transformer {content.get('kind')} is not understood here, so not applied"))
     elif not isinstance(namespace, str) or not namespace:
-        raise ManifestError(place, found=namespace, expected="metadata.namespace of the NamespaceTransformer")
+        raise ManifestError(place, found=describe(namespace), expected="metadata.namespace of the NamespaceTransformer")
     else:
         _set_namespace(gathered, namespace, only_unset=content.get("unsetOnly") is True)
 
@@ -101,11 +101,11 @@ def _set_namespace(manifests: list[Manifest], namespace: str, *, only_unset: boo
 def _texts(document: Manifest, key: str) -> list[str]:
     values = document.content.get(key, [])
     if not isinstance(values, list):
-        raise ManifestError(document.place(key), found=values, expected="a list of text")
+        raise ManifestError(document.place(key), found=describe(values), expected="a list of text")
     return [_text(document, value, key, number) for number, value in enumerate(values)]
 
 
 def _text(document: Manifest, value: object, *path: str | int) -> str:
     if not isinstance(value, str) or not value:
-        raise ManifestError(document.place(*path), found=value, expected="text")
+        raise ManifestError(document.place(*path), found=describe(value), expected="text")
     return value

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from host_sim.kuadrant.policies import Limit, MergeablePolicy, TokenRateLimitPolicy, duration_seconds
+from host_sim.kuadrant.policies import Limit, MergeablePolicy, TokenRateLimitPolicy
 from host_sim.kuadrant.topology import EffectivePolicy, RequestPath
 
 METRIC_LABELS_DEFAULT: Final = "descriptors[1]"
@@ -33,7 +33,7 @@ def limitador_limits(path: RequestPath, policy: EffectivePolicy) -> list[dict[st
                 {
                     "namespace": path.route.key,
                     "max_value": max(rate.limit, 0),
-                    "seconds": duration_seconds(rate.window),
+                    "seconds": rate.window_seconds,
                     "name": name,
                     "conditions": [f'descriptors[0]["{limit_identifier(rule.source, name)}"] == "1"'],
                     "variables": [f'descriptors[0]["{counter.expression.strip()}"]' for counter in limit.counters],

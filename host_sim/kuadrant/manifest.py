@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Final
 
 import yaml
 
-from host_sim.kuadrant.diagnostics import ManifestError, PathStep, Place
+from host_sim.kuadrant.diagnostics import ManifestError, PathStep, Place, describe
 
 MAX_FILE_BYTES: Final = 3 * 1024 * 1024
 """What the Kubernetes API server accepts in one request body."""
@@ -23,6 +23,7 @@ MAX_VALUES: Final = 100_000
 """Values in one file, counting what aliases expand to."""
 
 _MERGE_TAG: Final = "tag:yaml.org,2002:merge"
+_COLLECTION_TAGS: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
 
 class _ScalarLoader(yaml.SafeLoader):
@@ -60,10 +61,10 @@ class Manifest:
             return
         items = self.content.get("items")
         if not isinstance(items, list):
-            raise ManifestError(self.place("items"), found=items, expected="a list of objects")
+            raise ManifestError(self.place("items"), found=describe(items), expected="a list of objects")
         for index, item in enumerate(items):
             if not isinstance(item, dict):
-                raise ManifestError(self.place("items", index), found=item, expected="an object")
+                raise ManifestError(self.place("items", index), found=describe(item), expected="an object")
             yield Manifest(self.file, item, self.lines, (*self.base, "items", index))
 
 
@@ -104,7 +105,9 @@ def parse_manifests(data: bytes | str, file: Path) -> list[Manifest]:
             continue
         if not isinstance(content, dict):
             raise ManifestError(
-                Place(file, root.start_mark.line + 1), found=content, expected="a Kubernetes object (a mapping)"
+                Place(file, root.start_mark.line + 1),
+                found=describe(content),
+                expected="a Kubernetes object",
             )
         manifests.append(Manifest(file, content, lines))
     return manifests
@@ -143,6 +146,8 @@ class _Builder:
                 self._at(node, path), found="an alias to what contains it", expected=f"at most {MAX_DEPTH} levels"
             )
         lines.setdefault(path, node.start_mark.line + 1)
+        if isinstance(node, yaml.CollectionNode) and node.tag not in _COLLECTION_TAGS:
+            raise ManifestError(self._at(node, path), found=f"the tag {node.tag}", expected="a plain mapping or list")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, lines, path)
         if isinstance(node, yaml.SequenceNode):
@@ -164,7 +169,7 @@ class _Builder:
                 value = self.build(value_node, {}, path)
                 for part in reversed(value if isinstance(value, list) else [value]):
                     if not isinstance(part, dict):
-                        raise ManifestError(self._at(value_node, path), found=part, expected="a mapping to merge")
+                        raise ManifestError(self._at(value_node, path), found=describe(part), expected="a mapping")
                     merged.update(part)
                 continue
             key = self._construct(key_node) if isinstance(key_node, yaml.ScalarNode) else None

@@ -6,12 +6,11 @@ in `spec` itself, in `spec.defaults` or in `spec.overrides`; `rules()` gives the
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from host_sim.kuadrant.gateway_api import GATEWAY_GROUP
+from host_sim.kuadrant.gateway_api import GATEWAY_GROUP, duration_milliseconds
 from host_sim.kuadrant.objects import KubernetesObject, Model
 
 KUADRANT_GROUP: Final = "kuadrant.io"
@@ -20,23 +19,9 @@ EXTENSIONS_GROUP: Final = "extensions.kuadrant.io"
 WHEN: Final = "when"
 """Id of the rule that holds a policy's own predicates; limits are prefixed, so none can be called like it."""
 
-_DURATION: Final = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}", re.ASCII)
-_DURATION_PART: Final = re.compile(r"([0-9]+)(ms|h|m|s)", re.ASCII)
-_MILLISECONDS: Final = {"h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
-
-
-def duration_seconds(text: str) -> int:
-    """Whole seconds of a Gateway API duration (GEP-2257) such as `1m` or `1h30m`, rounded down.
-
-    Raises `ValueError` if `text` is no such duration.
-    """
-    if not _DURATION.fullmatch(text):
-        raise ValueError("a duration such as 30s, 1m or 1h30m (at most four parts of h, m, s, ms)")
-    return sum(int(number) * _MILLISECONDS[unit] for number, unit in _DURATION_PART.findall(text)) // 1000
-
 
 def _window(text: str) -> str:
-    if duration_seconds(text) < 1:
+    if duration_milliseconds(text) < 1000:
         raise ValueError("a window of at least 1s")
     return text
 
@@ -65,6 +50,11 @@ class Counter(Model):
 class Rate(Model):
     limit: int
     window: Annotated[str, AfterValidator(_window)]
+
+    @property
+    def window_seconds(self) -> int:
+        """Whole seconds, rounded down: Limitador knows no others."""
+        return duration_milliseconds(self.window) // 1000
 
 
 class Limit(Model):

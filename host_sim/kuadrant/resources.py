@@ -77,7 +77,7 @@ def _read_object(manifest: Manifest, namespace: str | None, notices: list[Notice
     api_version, kind = manifest.content.get("apiVersion"), manifest.content.get("kind")
     for key, value in (("apiVersion", api_version), ("kind", kind)):
         if not isinstance(value, str) or not value:
-            raise ManifestError(manifest.place(key), found=value, expected=f"the {key} of a Kubernetes object")
+            raise ManifestError(manifest.place(key), found=describe(value), expected=f"the {key} of an object")
     group = str(api_version).rpartition("/")[0]
     model = _BY_GROUP_AND_KIND.get((group, str(kind)))
     if model is None:
@@ -104,18 +104,18 @@ def _schema_error(manifest: Manifest, kind: str, error: ValidationError) -> Mani
     """The first complaint of the model, in the words of this package; a Secret's values stay out of it."""
     first = error.errors(include_url=False)[0]
     path = _known_path(manifest.content, first["loc"])
-    found: object = first["input"]
+    found = describe(first["input"])
     if first["type"] == "missing":
-        found = "nothing"
+        found = describe(None)
     elif kind == "Secret" and path[:1] != ("metadata",):
-        found = f"a {type(found).__name__}"
+        found = f"a value of type {type(first['input']).__name__}"
     expected = first["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
     if first["type"] in ("missing", "extra_forbidden"):
         expected = f"this field of {kind}"
     others = error.error_count() - 1
     return ManifestError(
         manifest.place(*path),
-        found=found if isinstance(found, str) and found == "nothing" else describe(found),
+        found=found,
         expected=expected,
         remedy=f"{others} more like it in this object" if others else "",
     )
