@@ -22,6 +22,7 @@ _PACKAGE_CLAUSE: Final = re.compile(r"^\s*package\b[^;\n]*(?:;|\n|\Z)", re.MULTI
 _ERROR: Final = re.compile(r"\(errormsg \d+:(.*?)\)\s*\(errorast", re.DOTALL)
 # rego-cpp finds these only as it evaluates, Open Policy Agent as it compiles.
 _LATE_COMPILE_ERRORS: Final = ("Function not found", "Recursion detected")
+_FAILED: Final = "it cannot be evaluated"
 
 
 class RegoCompileError(ValueError):
@@ -80,8 +81,10 @@ class RegoPolicy:
             values = output.results[0].expressions if output.results else []
             outcome.append(len(values) == 1 and values[0] is True)
         except ValueError as error:
-            # An error stands where JSON should: json.JSONDecodeError, whose document tells what happened.
-            outcome.append(_message(getattr(error, "doc", "")))
+            # An error stands where JSON should: json.JSONDecodeError, whose document tells what happened. Only some
+            # messages are known to be free of the input.
+            message = _message(getattr(error, "doc", ""))
+            outcome.append(message if message.startswith(_LATE_COMPILE_ERRORS) else _FAILED)
         except Exception as error:
             outcome.append(type(error).__name__)
         finally:
@@ -91,4 +94,4 @@ class RegoPolicy:
 
 def _message(text: str) -> str:
     """rego-cpp's own messages, without the syntax trees beside them, which repeat the input."""
-    return "; ".join(dict.fromkeys(_ERROR.findall(text))) or "the policy cannot be evaluated"
+    return "; ".join(dict.fromkeys(_ERROR.findall(text))) or _FAILED

@@ -22,7 +22,7 @@ RANGE = "allow { x := numbers.range(1, input.n); y := [a | a := x[_]; b := x[_];
         ("import input.deep as d\nallow { d.x.y == null }", True),
         ("f(x) = y { y := x + 1 }\nallow { f(input.a) == 2 }", True),
         ("allow { not input.b }", True),
-        ('allow { input.text == `quote" and ü` }', True),
+        ('allow { input.text == "quote\\" and ü \\\\ \\n" }', True),
     ],
 )
 def test_policies(source: str, allowed: bool) -> None:
