@@ -1,28 +1,27 @@
 """Child processes with logs, readiness and a certain end.
 
-A child is started in a session of its own, so that Ctrl-C reaches only us and we can stop it in order; should we die
-without stopping it, the kernel does (Linux: PR_SET_PDEATHSIG, which watches the thread that started the child).
+A child is started in a session of its own, so that Ctrl-C reaches only us and we can stop it in order. Should we die
+without stopping it, the kernel does (Linux; it watches the thread that started the child).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
-import signal
+import re
+import shutil
 import socket
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-_PR_SET_PDEATHSIG: Final = 1
-_LIBC: Final = ctypes.CDLL(None) if sys.platform == "linux" else None
 _POLL_SECONDS: Final = 0.05
 _LOG_LINES_SHOWN: Final = 12
+_LOG_COLUMNS_SHOWN: Final = 400
+_DIE_WITH_PARENT: Final = Path(__file__).with_name("die_with_parent.py")
 
 
 class ProcessError(RuntimeError):
@@ -46,22 +45,24 @@ class ChildProcess:
 
         Raises `ProcessError` if the program cannot be run.
         """
-        program = str(command[0])
-        die_with_us = partial(_die_with_parent, os.getpid()) if _LIBC is not None else None
+        program = shutil.which(command[0])
+        if program is None:
+            raise ProcessError(f"{name}: cannot run {command[0]}: no such program, or not executable")
+        arguments = [os.path.abspath(program), *map(str, command[1:])]
+        if sys.platform == "linux":
+            arguments = [sys.executable, "-I", "-S", str(_DIE_WITH_PARENT), str(os.getpid()), *arguments]
         with log.open("wb") as output:
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *map(str, command),
+                    *arguments,
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=output,
                     stderr=output,
                     env=None if env is None else dict(env),
                     start_new_session=True,
-                    preexec_fn=die_with_us,
                 )
             except OSError as error:
-                reason = error.strerror or str(error)
-                raise ProcessError(f"{name}: cannot run {program}: {reason}") from None
+                raise ProcessError(f"{name}: cannot run {program}: {error.strerror or error}") from None
         return cls(name, process, log)
 
     @property
@@ -111,11 +112,11 @@ class ChildProcess:
     def excerpt(self) -> str:
         """The telling lines of the log (those about errors, else the last ones), as the end of a message."""
         lines = self.log_lines()
-        telling = [line for line in lines if any(word in line.lower() for word in _TROUBLE)] or lines
+        telling = [line for line in lines if _TROUBLE.search(line)] or lines
         shown = telling[-_LOG_LINES_SHOWN:]
         if not shown:
             return f"; its log is empty ({self.log})"
-        return f"; from its log ({self.log}):\n  " + "\n  ".join(shown)
+        return f"; from its log ({self.log}):\n  " + "\n  ".join(line[:_LOG_COLUMNS_SHOWN] for line in shown)
 
     def log_lines(self) -> list[str]:
         """The log so far, or its last 256 KiB."""
@@ -128,7 +129,9 @@ class ChildProcess:
             return []
 
 
-_TROUBLE: Final = ("error", "critical", "fatal", "fail", "cannot", "denied", "panic", "invalid")
+_TROUBLE: Final = re.compile(
+    r"\[(error|critical)\]|level=error|(error|fatal|cannot|failed|refused|invalid|denied)", re.IGNORECASE
+)
 
 
 def require_free_port(name: str, host: str, port: int) -> None:
@@ -154,11 +157,3 @@ def free_port(host: str = "127.0.0.1") -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _die_with_parent(parent: int) -> None:
-    """Runs in the child before the program: ask for SIGTERM at the parent's death, unless that has happened already."""
-    assert _LIBC is not None
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)

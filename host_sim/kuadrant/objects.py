@@ -121,6 +121,10 @@ class Secret(KubernetesObject):
         decoded = {key: base64.b64decode(value) for key, value in self.data.items()}
         return decoded | {key: value.encode() for key, value in self.string_data.items()}
 
+    def manifest(self) -> dict[str, Any]:
+        """The Secret as a Kubernetes object, its namespace filled in."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
 
 class ServicePort(Model):
     port: int = Field(ge=1, le=65535)
