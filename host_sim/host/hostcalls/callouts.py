@@ -3,7 +3,7 @@
 All of them act on the root context, whatever context is effective.
 """
 
-from host_sim.host.abi import Pairs, Status
+from host_sim.host.abi import LogLevel, Pairs, Status
 from host_sim.host.callouts import GrpcCallout, GrpcStream, HttpCallout, grpc_cluster
 from host_sim.host.contexts import RootContext
 from host_sim.host.headers import HeaderMap, RequestHeaderMap
@@ -147,6 +147,10 @@ def _grpc_cluster(vm: VM, target: bytes) -> str | Status:
     cluster."""
     cluster = grpc_cluster(target)
     if cluster == "":
+        # Also for cluster names that happen to be valid protobuf, such as "my-limiter".
+        vm.context().root.record(
+            LogLevel.ERROR, f"gRPC target {target!r} is a GrpcService without a target: Envoy would abort"
+        )
         return Status.BAD_ARGUMENT
     if cluster is not None:
         return cluster
