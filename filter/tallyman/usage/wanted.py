@@ -52,7 +52,7 @@ class WantedMembers:
 
 
 def _literal(name: str) -> bytes:
-    if any(char in _SHORT_ESCAPES or char < " " or "\ud800" <= char <= "\udfff" for char in name):
+    if any(char in _SHORT_ESCAPES or char < " " or 0xD800 <= ord(char) <= 0xDFFF for char in name):
         return b""
     return b'"' + name.encode() + b'"'
 
@@ -66,9 +66,9 @@ def _key(name: str, escaped: bool) -> bytes:
 
 
 def _character(char: str, escaped: bool) -> bytes:
-    """A pattern for every way JSON has to write `char`."""
+    """A pattern for every way JSON has to write `char`; a lone surrogate has no UTF-8, only its escape."""
     ways: list[bytes] = []
-    if char >= " " and char not in '"\\' and not "\ud800" <= char <= "\udfff":
+    if char >= " " and char not in '"\\' and not 0xD800 <= ord(char) <= 0xDFFF:
         ways.append(re.escape(char.encode()))
     if char in _SHORT_ESCAPES:
         ways.append(re.escape(_SHORT_ESCAPES[char].encode()))

@@ -1,0 +1,1 @@
+"""The gRPC messages the filter sends and reads, in protobuf's wire format."""
