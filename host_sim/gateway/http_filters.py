@@ -93,22 +93,29 @@ def route_filter_configs(translation: Translation, pipeline: Pipeline) -> dict[s
 
 
 def native_rate_limits(translation: Translation) -> dict[str, list[Json]]:
-    """`rate_limits` for Envoy's own filter by path id: each of a path's limits once before and once after the request.
+    """`rate_limits` for Envoy's own filter by path id: once before the request, once when the response has ended.
 
-    Envoy's filter has no conditions, so every limit of the path meets every request: good for measuring what the calls
-    cost, not for enforcing policies.
+    The descriptors are the plugin's: identifiers and counters of the limits in the first, metric labels in the second.
+    Envoy's filter has no conditions, so every limit of a path meets every request, and what it adds at the end stands
+    in the descriptors, where Limitador does not look: good for measuring what the calls cost, not for enforcing.
     """
+    labels: dict[str, str] = translation.plugin_configuration.get("requestData", {})
+    label_actions = [
+        _identity(key.removeprefix("metrics.labels."), value) for key, value in labels.items() if _is_identity(value)
+    ]
     result: dict[str, list[Json]] = {}
     for path in translation.paths:
-        entries: list[Json] = []
-        for limit in translation.limits:
-            if limit["namespace"] == path.route.key:
-                actions = [_generic_key(_quoted(limit["conditions"][0]), "1")]
-                actions.extend(_identity(_quoted(variable)) for variable in limit["variables"])
-                entries.append({"actions": actions})
-                usage = f"%DYNAMIC_METADATA({_USAGE_NAMESPACE}:total_tokens)%"
-                entries.append({"actions": actions, "apply_on_stream_done": True, "hits_addend": {"format": usage}})
-        result[path.id] = entries
+        limits = [limit for limit in translation.limits if limit["namespace"] == path.route.key]
+        if not limits:
+            continue
+        identifiers = dict.fromkeys(_quoted(limit["conditions"][0]) for limit in limits)
+        counters = dict.fromkeys(_quoted(variable) for limit in limits for variable in limit["variables"])
+        limit_actions = [_generic_key(identifier, "1") for identifier in identifiers]
+        limit_actions.extend(_identity(counter, counter) for counter in counters if _is_identity(counter))
+        descriptors: list[Json] = [{"actions": actions} for actions in (limit_actions, label_actions) if actions]
+        usage = {"format": f"%DYNAMIC_METADATA({_USAGE_NAMESPACE}:total_tokens)%"}
+        at_end = [{**item, "apply_on_stream_done": True, "hits_addend": usage} for item in descriptors]
+        result[path.id] = descriptors + at_end
     return result
 
 
@@ -184,10 +191,15 @@ def _generic_key(key: str, value: str) -> Json:
     return {"generic_key": {"descriptor_key": key, "descriptor_value": value}}
 
 
-def _identity(expression: str) -> Json:
+def _is_identity(expression: str) -> bool:
+    """Whether `expression` is a plain path below `auth`, which is all that Envoy's metadata action can follow."""
+    return expression.startswith("auth.") and all(step.isidentifier() for step in expression.split("."))
+
+
+def _identity(key: str, expression: str) -> Json:
     """A descriptor entry from what ext_authz left behind: `auth.identity.userid` is `identity`, `userid` there."""
     path = [{"key": step} for step in expression.removeprefix("auth.").split(".")]
-    return {"metadata": {"descriptor_key": expression, "metadata_key": {"key": _EXT_AUTHZ, "path": path}}}
+    return {"metadata": {"descriptor_key": key, "metadata_key": {"key": _EXT_AUTHZ, "path": path}}}
 
 
 def _quoted(expression: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +13,7 @@ import httpx
 import yaml
 
 from host_sim.gateway.bootstrap import Address
-from host_sim.gateway.processes import ChildProcess, free_port, require_free_port
+from host_sim.gateway.processes import ChildProcess, ProcessError, free_port, require_free_port
 
 READY_SECONDS: Final = 30.0
 
@@ -79,6 +81,34 @@ class PrometheusProcess:
             await child.stop()
             raise
         return cls(child, address)
+
+    async def wait_scraped(self, timeout_seconds: float = 15.0) -> None:
+        """Come back when every target has been scraped after this call, so that queries show what was true at it.
+
+        Prometheus first looks at its targets about five seconds after it started. Raises `ProcessError` if a target
+        is not reached in time, or not up.
+        """
+        asked = time.time()
+        unreached: list[str] = []
+
+        async def all_scraped() -> bool:
+            response = await client.get(f"{self.url}/api/v1/targets", params={"state": "active"})
+            targets = response.raise_for_status().json()["data"]["activeTargets"]
+            unreached[:] = [
+                f"{target['scrapeUrl']} ({target['lastError'] or 'not scraped yet'})"
+                for target in targets
+                if target["health"] != "up" or datetime.fromisoformat(target["lastScrape"]).timestamp() < asked
+            ]
+            return bool(targets) and not unreached
+
+        async with httpx.AsyncClient(timeout=5.0) as client:
+            try:
+                await self.child.wait_ready(all_scraped, timeout_seconds)
+            except ProcessError:
+                if self.child.exit_code is not None:
+                    raise
+                what = ", ".join(unreached) or "any target"
+                raise ProcessError(f"Prometheus has not scraped {what} within {timeout_seconds:g} s") from None
 
     async def stop(self) -> None:
         await self.child.stop()
