@@ -6,6 +6,7 @@ Runs mypyc in a process of its own: for a 32-bit target it has to believe in 4-b
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -41,10 +42,11 @@ mypyc_build(["--strict", "--config-file=", "--python-version", version, *paths],
 
 @dataclass(frozen=True)
 class CompiledModules:
-    """C sources of the group, and the init function of each module."""
+    """C sources of the group, mypyc's headers to include before each, and the init function of each module."""
 
     sources: list[Path]
     include: Path
+    headers: list[str]
     inits: dict[str, str]
 
 
@@ -75,7 +77,9 @@ def compile_modules(entry: str, modules: list[FrozenModule], entry_folder: Path)
     guard_recursion(sources)
     inits = {module.name: f"CPyInit_{module.name.replace('.', '___')}" for module in wanted}
     inits[GROUP_MODULE] = f"PyInit_{GROUP_MODULE}"
-    return CompiledModules(sources, target, inits)
+    # the sources use what these declare, but with several files only the group's own includes the definitions
+    extras = re.findall(r"^#include <(\w+_extra_ops)\.c>$", (target / f"__native_{GROUP}.c").read_text(), re.MULTILINE)
+    return CompiledModules(sources, target, [f"{extra}.h" for extra in extras], inits)
 
 
 def _source(module: FrozenModule, entry_folder: Path) -> Path:

@@ -54,7 +54,8 @@ def link(entry: str, closure: Closure, compiled: CompiledModules | None, output:
     jobs += [(work / name, ["-std=gnu23", *python, *_WARNINGS]) for name in ("frozen.c", "inittab.c")]
     if compiled is not None:
         runtime = mypyc_runtime()
-        flags = [*python, "-I", str(runtime), "-I", str(compiled.include), "-w"]
+        flags = [*python, "-I", str(runtime), "-I", str(compiled.include), "-w", "-Os"]
+        flags += [flag for header in ["CPy.h", *compiled.headers] for flag in ("-include", header)]
         jobs += [(source, flags) for source in compiled.sources]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(_object, *zip(*jobs, strict=True)))
