@@ -198,6 +198,6 @@ def test_conjuncts_are_the_operands_of_a_top_level_and() -> None:
     environment = Environment()
     activation = MapActivation(environment, {"a": "x", "b": "y", "c": True})
     parts = environment.compile('a == "x" && (b == "y" && c) && ["q"].exists(e, e == a || c)').conjuncts()
-    assert [part.test(activation) for part in parts] == [True, True, True]
+    assert [part.test(activation) for part in parts] == [True, True, True, True]
     assert parts[0].equality() == (environment.slot(("a",)), "x")
     assert len(environment.compile("a || b").conjuncts()) == 1
