@@ -38,6 +38,14 @@ class Host:
     * `clusters`: names that call-outs may go to; None means that every name is known.
     * `log_level`: records below are dropped, and `proxy_get_log_level` answers this.
     * `cache`: folder for compiled modules, None for no cache; see host.engine for the default.
+    * `max_memory`: bytes of linear memory that a VM may have; Envoy allows 1 GiB.
+    * `buffer_limit`: bytes of a body that a plugin may hold back before the request is refused with 413 (a response:
+      500).
+    * `stats_tags`: labels of the exposition.
+    * `time_limit`: seconds that a callback may take before it traps; None is no limit, as in Envoy.
+
+    A host and everything that comes from it belong to one thread: whoever answers call-outs from elsewhere hands the
+    answers over to that thread.
 
     Raises ModuleRejected, also later from `load`, if the module cannot run here.
     """
@@ -53,12 +61,13 @@ class Host:
         max_memory: int = MAX_MEMORY_BYTES,
         buffer_limit: int = DEFAULT_BUFFER_LIMIT,
         stats_tags: Sequence[StatsTag] = (),
+        time_limit: float | None = None,
     ) -> None:
         code = module if isinstance(module, bytes) else Path(module).read_bytes()
         self.clock: Clock = VirtualClock() if clock is None else clock
         known = None if clusters is None else frozenset(clusters)
         self._surroundings = Surroundings(self.clock, log_level, known)
-        self._engine = Engine(default_cache() if cache == "default" else cache)
+        self._engine = Engine(default_cache() if cache == "default" else cache, time_limit)
         self._module = self._engine.compile(code)
         self._max_memory = max_memory
         self._buffer_limit = buffer_limit

@@ -81,6 +81,9 @@ class VM:
         self._store = wasmtime.Store(engine.wasmtime)
         self._store.set_limits(memory_size=max_memory, table_elements=100_000, instances=1, memories=1)
         self._binding = Binding(self._store)
+        self._epochs = engine.epochs
+        if self._epochs is not None:
+            self._store.set_epoch_deadline(self._epochs)
         exports = self._instantiate(module)
         memories = [item for item in exports.values() if isinstance(item, wasmtime.Memory)]
         if not memories:
@@ -162,6 +165,8 @@ class VM:
         self.current.root.record(LogLevel.ERROR, reason)
 
     def _enter(self, context: "Context", name: str, function: Callable[..., int], arguments: tuple[int, ...]) -> int:
+        if self._epochs is not None and self._depth == 0:
+            self._store.set_epoch_deadline(self._epochs)
         current, effective_id = self.current, self.effective_id
         self.current, self.effective_id = context, 0
         self._depth += 1

@@ -3,6 +3,7 @@
 import gc
 import resource
 import struct
+import time
 
 import pytest
 import wasmtime
@@ -244,6 +245,15 @@ def test_stack_overflow_is_a_trap():
     plugin = Host(module, cache=None).load()
     plugin.tick()
     assert "call stack exhausted" in plugin.failure
+
+
+def test_endless_loops_end_at_the_time_limit():
+    module = _module('(func (export "proxy_on_tick") (param i32) (loop $l (br $l)))')
+    plugin = Host(module, cache=None, time_limit=0.1).load()
+    started = time.monotonic()
+    plugin.tick()
+    assert 0.1 <= time.monotonic() - started < 5
+    assert "interrupt" in plugin.failure
 
 
 def test_mistakes_in_foreign_functions_are_not_hidden(host):

@@ -96,6 +96,12 @@ def test_compiled_modules_are_cached(tmp_path):
     assert Host(module, cache=tmp_path).load().failure is None
 
 
+def test_cache_keeps_the_latest_sixteen(tmp_path):
+    for number in range(18):
+        Host(wat(ABI, MEMORY, MALLOC, f"(global i32 (i32.const {number}))"), cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 16
+
+
 def test_refused_configuration_tells_what_the_plugin_said(load):
     def refuse(guest, context, size):
         yield "proxy_log", 4, guest.put("limits[0].rate: missing")
