@@ -241,8 +241,8 @@ class Secret(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     metadata: dict[str, Any] = {}
-    data: dict[str, str] = {}
-    string_data: Annotated[dict[str, str], Field(alias="stringData")] = {}
+    data: Annotated[dict[str, str], Field(repr=False)] = {}
+    string_data: Annotated[dict[str, str], Field(alias="stringData", repr=False)] = {}
     type: str = "Opaque"
 
     @model_validator(mode="after")

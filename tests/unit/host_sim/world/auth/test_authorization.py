@@ -1,3 +1,5 @@
+import gc
+import threading
 import time
 from typing import Any
 
@@ -22,6 +24,9 @@ RANGE = "allow { x := numbers.range(1, input.n); y := [a | a := x[_]; b := x[_];
         ("import input.deep as d\nallow { d.x.y == null }", True),
         ("f(x) = y { y := x + 1 }\nallow { f(input.a) == 2 }", True),
         ("allow { not input.b }", True),
+        ('allow { input["a"] == 1 }', True),
+        ("allow { x := input; x.a == 1 }", True),
+        ("allow { input == {} }", False),
         ('allow { input.text == "quote\\" and ü \\\\ \\n" }', True),
     ],
 )
@@ -178,3 +183,14 @@ def test_a_host_belongs_to_the_first_auth_config(kit: Any) -> None:
     service = kit.service()
     service.replace([kit.config({}, name="a", hosts=["h"]), kit.config({}, name="b", hosts=["h"])], [])
     assert service.refused == {"b": "host h is protected by another AuthConfig already"}
+
+
+def test_a_policy_that_is_dropped_ends_its_thread() -> None:
+    others = set(threading.enumerate())
+    policy = RegoPolicy("allow { true }")
+    assert policy.allows({})
+    (thread,) = set(threading.enumerate()) - others
+    del policy
+    gc.collect()
+    thread.join(5)
+    assert not thread.is_alive()
