@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -85,6 +86,8 @@ class Answer:
     content_type: str
     override: ResponseOverride = NOTHING
     answered: Answered = field(default_factory=Answered)
+    began_at: float | None = None
+    """When the first piece of the body went out (``time.monotonic``)."""
     _sent: int = 0
     _owed: deque[tuple[int, Answered]] = field(default_factory=deque)
 
@@ -117,6 +120,8 @@ class Answer:
 
     async def _write(self, chunk: bytes) -> None:
         await self.client.write(chunk, more=True)
+        if self.began_at is None:
+            self.began_at = time.monotonic()
         self._sent += len(chunk)
         while self._owed and self._owed[0][0] <= self._sent:
             tokens = self._owed.popleft()[1]

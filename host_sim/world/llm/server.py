@@ -160,16 +160,14 @@ class Simulator:
         try:
             await client.sleep(override.delay)
             if streamed:
-                self.metrics.first_token_seconds.observe(time.monotonic() - began + self.config.time_to_first_token)
                 whole = await answer.send(completion.stream_parts(client, override), length=None)
             else:
                 body = completion.plain(override)
                 await completion.wait(client)
-                self.metrics.first_token_seconds.observe(time.monotonic() - began)
                 whole = await answer.send(completion.plain_parts(body, override), length=len(body))
         finally:
             self.ledger.enter(key, answer.answered, streamed=streamed, cut=not whole)
-            self._measure(completion, answer, time.monotonic() - began, whole=whole)
+            self._measure(completion, answer, began, whole=whole)
 
     async def _answer_dictated(self, client: Client, key: str, override: ResponseOverride, body: bytes) -> None:
         async def parts() -> AsyncIterator[Part]:
@@ -179,13 +177,15 @@ class Simulator:
         await client.sleep(override.delay)
         await Answer(client, JSON_TYPE, override).send(parts(), length=len(body))
 
-    def _measure(self, completion: Completion, answer: Answer, seconds: float, *, whole: bool) -> None:
+    def _measure(self, completion: Completion, answer: Answer, began: float, *, whole: bool) -> None:
         metrics = self.metrics
+        if answer.began_at is not None:
+            metrics.first_token_seconds.observe(answer.began_at - began)
         metrics.prompt_tokens.inc(answer.answered.prompt_tokens)
         metrics.generation_tokens.inc(answer.answered.completion_tokens)
         metrics.request_prompt_tokens.observe(answer.answered.prompt_tokens)
         metrics.request_generation_tokens.observe(answer.answered.completion_tokens)
-        metrics.latency_seconds.observe(seconds)
+        metrics.latency_seconds.observe(time.monotonic() - began)
         if completion.request.limit is not None:
             metrics.request_max_tokens.observe(completion.request.limit)
         if whole:

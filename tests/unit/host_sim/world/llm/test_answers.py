@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -275,6 +276,12 @@ def test_latencies_are_kept(play: Play) -> None:
             response = await world.chat(max_tokens=5, ignore_eos=True, stream=stream)
             assert response.status_code == 200
             assert 0.1 + 4 * 0.02 <= time.monotonic() - began < 2
+        metrics = (await world.client.get("/metrics")).text
+        first = re.search(r"^vllm:time_to_first_token_seconds_sum.* (.+)$", metrics, re.MULTILINE)
+        whole = re.search(r"^vllm:e2e_request_latency_seconds_sum.* (.+)$", metrics, re.MULTILINE)
+        assert first is not None
+        assert whole is not None
+        assert 0.28 <= float(first[1]) < float(whole[1])
 
     play(scenario, time_to_first_token=0.1, inter_token_latency=0.02)
 
