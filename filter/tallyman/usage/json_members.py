@@ -110,7 +110,9 @@ class MemberScanner:
 
     def finish(self) -> None:
         """The document has been fed as a whole."""
-        if self._state != _END:
+        if self._state == _START:
+            self.broken = True
+        elif self._state != _END:
             self._break()
 
     def is_empty(self) -> bool:
