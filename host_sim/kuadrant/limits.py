@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any, Final
 
-from host_sim.kuadrant.policies import Limit, MergeablePolicy, TokenRateLimitPolicy
+from host_sim.kuadrant.policies import Counter, Limit, MergeablePolicy, TokenRateLimitPolicy
 from host_sim.kuadrant.topology import EffectivePolicy, RequestPath
 
 METRIC_LABELS_DEFAULT: Final = "descriptors[1]"
@@ -21,6 +21,14 @@ def limit_identifier(policy: MergeablePolicy, name: str) -> str:
     readable = "".join(char if char.isalpha() or char.isdecimal() or char == "_" else "_" for char in name)
     digest = hashlib.sha256(f"{policy.key}/{name}".encode()).hexdigest()
     return f"{prefix}{readable}__{digest[:8]}"
+
+
+def counter_key(counter: Counter) -> str:
+    """The descriptor key of a counter: its expression. Without the blanks around it, which a YAML block leaves there.
+
+    The operator keeps them in the plugin's configuration and drops them in Limitador's, so such a limit never applies.
+    """
+    return counter.expression.strip()
 
 
 def limitador_limits(path: RequestPath, policy: EffectivePolicy) -> list[dict[str, Any]]:
@@ -36,7 +44,13 @@ def limitador_limits(path: RequestPath, policy: EffectivePolicy) -> list[dict[st
                     "seconds": rate.window_seconds,
                     "name": name,
                     "conditions": [f'descriptors[0]["{limit_identifier(rule.source, name)}"] == "1"'],
-                    "variables": [f'descriptors[0]["{counter.expression.strip()}"]' for counter in limit.counters],
+                    "variables": [f"descriptors[0][{_cel(counter_key(counter))}]" for counter in limit.counters],
                 }
             )
     return limits
+
+
+def _cel(text: str) -> str:
+    """A CEL text literal; the operator's is none if the expression has quotes in it."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
+    return f'"{escaped}"'

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from host_sim.kuadrant.gateway_api import HTTPRouteMatch, host_specificity, match_specificity
-from host_sim.kuadrant.limits import limit_identifier
+from host_sim.kuadrant.limits import counter_key, limit_identifier
 from host_sim.kuadrant.policies import (
     AuthPolicy,
     Limit,
@@ -144,7 +144,7 @@ def _limit_action(
 ) -> dict[str, Any]:
     limit: Limit = rule.spec
     data = [_expression(identifier, "1")]
-    data.extend(_expression(counter.expression, counter.expression) for counter in limit.counters)
+    data.extend(_expression(counter_key(counter), counter.expression) for counter in limit.counters)
     if hits is not None:
         data.append(_expression("ratelimit.hits_addend", hits))
     predicates = [*policy.when, *(item.predicate for item in limit.when)]

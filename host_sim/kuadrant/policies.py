@@ -48,7 +48,8 @@ class Counter(Model):
 
 
 class Rate(Model):
-    limit: int
+    limit: int = Field(ge=-(2**63), lt=2**63)
+    """Hits or tokens in a window; below 0 counts as 0, as in the operator."""
     window: Annotated[str, AfterValidator(_window)]
 
     @property

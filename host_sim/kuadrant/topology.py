@@ -100,7 +100,7 @@ class EffectivePolicy:
 
 def request_paths(resources: Resources, gateway: Gateway) -> list[RequestPath]:
     """All paths through `gateway`; routes that wanted to attach and could not are reported in `resources.notices`."""
-    paths: list[RequestPath] = []
+    paths: dict[str, RequestPath] = {}
     for route in resources.all(HTTPRoute):
         attached = False
         wanted = False
@@ -117,17 +117,16 @@ def request_paths(resources: Resources, gateway: Gateway) -> list[RequestPath]:
                 hostnames = tuple(shared_hostnames(listener, route))
                 if hostnames:
                     attached = True
-                    paths.extend(
-                        RequestPath(gateway, listener, route, rule, number, hostnames)
-                        for number, rule in enumerate(route.spec.rules, start=1)
-                    )
+                    for number, rule in enumerate(route.spec.rules, start=1):
+                        path = RequestPath(gateway, listener, route, rule, number, hostnames)
+                        paths[path.id] = path
         if wanted and not attached:
             text = (
                 f"HTTPRoute {route.key} fits no listener of Gateway {gateway.key}: look at sectionName, port, "
                 "hostnames and the listener's allowedRoutes (by default only routes of the Gateway's own namespace)"
             )
             resources.notices.append(Notice(route.place("spec", "parentRefs"), text))
-    return paths
+    return list(paths.values())
 
 
 def choose_gateway(resources: Resources, name: str | None) -> Gateway:

@@ -13,6 +13,7 @@ from host_sim.kuadrant.limits import limit_identifier
 from host_sim.kuadrant.manifest import parse_manifests
 from host_sim.kuadrant.objects import KubernetesObject
 from host_sim.kuadrant.policies import TokenRateLimitPolicy
+from host_sim.world.limiter import Limiter, parse_limits
 
 from .conftest import GATEWAY, ROUTE
 
@@ -51,7 +52,10 @@ def translate_limits(limits: dict[str, Any]) -> tuple[Translation, TokenRateLimi
 
 @given(
     st.dictionaries(
-        names, st.lists(st.tuples(st.integers(0), st.integers(1, 99_999)), max_size=3), min_size=1, max_size=4
+        names,
+        st.lists(st.tuples(st.integers(0, 2**63 - 1), st.integers(1, 99_999)), max_size=3),
+        min_size=1,
+        max_size=4,
     )
 )
 def test_any_limit_arrives(rates: dict[str, list[tuple[int, int]]]) -> None:
@@ -80,6 +84,22 @@ def test_plugin_and_limiter_agree_on_identifiers(limit_names: set[str]) -> None:
     }
     assert sent == {limit_identifier(policy, name) for name in limit_names}
     assert len(sent) == len(limit_names)
+
+
+@given(st.text(min_size=1, max_size=30))
+def test_the_limiter_takes_any_counter(expression: str) -> None:
+    """Whatever the expression, the limits file stays one, and the limiter looks for the key the plugin sends."""
+    limit = {"rates": [{"limit": 1, "window": "1s"}], "counters": [{"expression": expression}]}
+    translation, _ = translate_limits({"any": limit})
+    (parsed,) = parse_limits(yaml.safe_dump(translation.limits))
+    (action_set,) = translation.plugin_configuration["actionSets"]
+    identifier, counter, _ = (
+        item["expression"]["key"] for item in action_set["actions"][0]["conditionalData"][0]["data"]
+    )
+    limiter = Limiter([parsed])
+    limiter.report("llm/llm-sim", [{identifier: "1", counter: "someone"}], 1)
+    assert limiter.check("llm/llm-sim", [{identifier: "1", counter: "someone"}]).limited
+    assert not limiter.check("llm/llm-sim", [{identifier: "1", counter: "another"}]).limited
 
 
 @given(duration_parts)

@@ -123,7 +123,7 @@ def test_rate_limits_share_one_call(load_routed: Load) -> None:
     assert action["scope"] == "llm/llm-sim"
     assert action["sources"] == ["ratelimitpolicy.kuadrant.io:llm/requests"]
     post = 'request.method == "POST"'
-    counter = " request.headers['x-user'] "
+    expression = " request.headers['x-user'] "
     identifiers = [block["data"][0]["expression"]["key"] for block in action["conditionalData"]]
     assert [identifier.rpartition("__")[0] for identifier in identifiers] == ["limit.all", "limit.per_user"]
     assert action["conditionalData"] == [
@@ -132,7 +132,7 @@ def test_rate_limits_share_one_call(load_routed: Load) -> None:
             "predicates": [post, "request.path == '/v1'"],
             "data": [
                 {"expression": {"key": identifiers[1], "value": "1"}},
-                {"expression": {"key": counter, "value": counter}},
+                {"expression": {"key": expression.strip(), "value": expression}},
             ],
         },
     ]

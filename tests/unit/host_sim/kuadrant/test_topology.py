@@ -146,6 +146,13 @@ def test_a_selector_knows_a_namespaces_name(load: Load, gateway_text: str, route
     assert len(paths_of(load(gateway_text.replace("{from: All}", selector), route_text))) == 1
 
 
+def test_a_route_that_names_a_listener_twice_attaches_once(load: Load, gateway_text: str, route_text: str) -> None:
+    external = "{name: external, namespace: api-gateway"
+    twice = route_text.replace(f"[{external}}}]", f"[{external}}}, {external}, sectionName: http}}]")
+    assert twice != route_text
+    assert len(paths_of(load(gateway_text, twice))) == 1
+
+
 def test_policies_that_meet_no_request_are_reported(load_routed: Load) -> None:
     resources = load_routed(policy("lost", "HTTPRoute", limits(a=1), section="rule-9"))
     report_loose_policies(resources, paths_of(resources))
