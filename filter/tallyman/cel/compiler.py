@@ -5,6 +5,7 @@ from typing import Final, final
 from tallyman.cel import operators, strings, syntax
 from tallyman.cel.activation import Activation, AttributeTable
 from tallyman.cel.comprehensions import ExistsOne, ExistsText, Filter, Map, OptionalMap, Quantifier
+from tallyman.cel.construction import ListNode, MapNode, MessageNode
 from tallyman.cel.errors import CelError, CelSyntaxError
 from tallyman.cel.functions import FUNCTIONS, METHODS, Function
 from tallyman.cel.nodes import (
@@ -19,11 +20,8 @@ from tallyman.cel.nodes import (
     HostCall,
     Index,
     InTexts,
-    ListNode,
     Logical,
-    MapNode,
     MatchesPattern,
-    MessageNode,
     Node,
     Not,
     OptionalAttribute,

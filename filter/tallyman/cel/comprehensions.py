@@ -36,14 +36,12 @@ class Quantifier(Node):
         failure: CelError | None = None
         for element in _elements(macro, self.operand.eval(activation)):
             frame[self.variable] = element
-            try:
-                value = self.predicate.eval(activation)
-            except CelError as error:
-                failure = error
-                continue
+            value = self.predicate.outcome(activation)
             if isinstance(value, bool):
                 if value == decisive:
                     return decisive
+            elif isinstance(value, CelError):
+                failure = value
             else:
                 failure = no_overload(macro, value)
         if failure is not None:

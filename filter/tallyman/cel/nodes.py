@@ -8,10 +8,10 @@ from typing import final
 
 from tallyman.cel import operators
 from tallyman.cel.activation import Activation
-from tallyman.cel.errors import DUPLICATE_KEY, INVALID_ARGUMENT, NO_SUCH_ATTRIBUTE, NO_SUCH_KEY, CelError
+from tallyman.cel.errors import INVALID_ARGUMENT, NO_SUCH_ATTRIBUTE, NO_SUCH_KEY, CelError
 from tallyman.cel.functions import Function
 from tallyman.cel.re2 import Pattern
-from tallyman.cel.values import NONE, Message, Optional, UInt, Value, equals, has_key, no_overload
+from tallyman.cel.values import NONE, Optional, Value, equals, has_key, no_overload
 
 
 class Node:
@@ -19,6 +19,16 @@ class Node:
 
     def eval(self, activation: Activation) -> Value:
         raise CelError(INVALID_ARGUMENT, "an abstract node has no value")
+
+    def outcome(self, activation: Activation) -> Value | CelError:
+        """The value, or the error that stands for it, not raised: for where errors are absorbed.
+
+        Missing attributes are common there and raising is slow, so the nodes that meet them first override this.
+        """
+        try:
+            return self.eval(activation)
+        except CelError as error:
+            return error.with_traceback(None)
 
 
 @final
@@ -37,6 +47,9 @@ class Attribute(Node):
 
     def eval(self, activation: Activation) -> Value:
         return activation.get(self.slot)
+
+    def outcome(self, activation: Activation) -> Value | CelError:
+        return activation.outcome(self.slot)
 
 
 @final
@@ -188,22 +201,24 @@ class Logical(Node):
         self.operands = operands
 
     def eval(self, activation: Activation) -> Value:
+        outcome = self.outcome(activation)
+        if isinstance(outcome, CelError):
+            raise outcome.with_traceback(None)
+        return outcome
+
+    def outcome(self, activation: Activation) -> Value | CelError:
         decisive = self.decisive
         failure: CelError | None = None
         for operand in self.operands:
-            try:
-                value = operand.eval(activation)
-            except CelError as error:
-                failure = error
-                continue
+            value = operand.outcome(activation)
             if isinstance(value, bool):
                 if value == decisive:
                     return decisive
+            elif isinstance(value, CelError):
+                failure = value
             else:
                 failure = no_overload("||" if decisive else "&&", value)
-        if failure is not None:
-            raise failure.with_traceback(None)
-        return not decisive
+        return not decisive if failure is None else failure
 
 
 @final
@@ -240,6 +255,12 @@ class EqualsText(Node):
 
     def eval(self, activation: Activation) -> Value:
         value = self.operand.eval(activation)
+        return isinstance(value, str) and value == self.text
+
+    def outcome(self, activation: Activation) -> Value | CelError:
+        value = self.operand.outcome(activation)
+        if isinstance(value, CelError):
+            return value
         return isinstance(value, str) and value == self.text
 
 
@@ -336,79 +357,3 @@ class OrElse(Node):
         if not self.unwrap and not isinstance(alternative, Optional):
             raise no_overload("or", operand, alternative)
         return alternative
-
-
-def _unwrapped(value: Value) -> Optional:
-    if isinstance(value, Optional):
-        return value
-    raise no_overload("?", value)
-
-
-@final
-class ListNode(Node):
-    def __init__(self, elements: list[Node], optional: list[bool]) -> None:
-        self.elements = elements
-        self.optional = optional
-
-    def eval(self, activation: Activation) -> Value:
-        values: list[Value] = []
-        for index in range(len(self.elements)):
-            value = self.elements[index].eval(activation)
-            if self.optional[index]:
-                element = _unwrapped(value)
-                if element.present:
-                    values.append(element.value)
-            else:
-                values.append(value)
-        return values
-
-
-@final
-class MapNode(Node):
-    def __init__(self, keys: list[Node], values: list[Node], optional: list[bool]) -> None:
-        self.keys = keys
-        self.values = values
-        self.optional = optional
-
-    def eval(self, activation: Activation) -> Value:
-        entries: dict[Value, Value] = {}
-        for index in range(len(self.keys)):
-            key = self.keys[index].eval(activation)
-            value = self.values[index].eval(activation)
-            if self.optional[index]:
-                entry = _unwrapped(value)
-                if not entry.present:
-                    continue
-                value = entry.value
-            add_entry(entries, key, value)
-        return entries
-
-
-def add_entry(entries: dict[Value, Value], key: Value, value: Value) -> None:
-    """Sets a new key of a map under construction. Raises CelError for a key twice, or of a type that cannot be one."""
-    if not isinstance(key, (str, int, UInt)):
-        raise no_overload("{}", key)
-    if key in entries:
-        raise CelError(DUPLICATE_KEY, "in a map")
-    entries[key] = value
-
-
-@final
-class MessageNode(Node):
-    def __init__(self, type_name: str, fields: list[str], values: list[Node], optional: list[bool]) -> None:
-        self.type_name = type_name
-        self.fields = fields
-        self.values = values
-        self.optional = optional
-
-    def eval(self, activation: Activation) -> Value:
-        fields: dict[str, Value] = {}
-        for index in range(len(self.fields)):
-            value = self.values[index].eval(activation)
-            if self.optional[index]:
-                entry = _unwrapped(value)
-                if not entry.present:
-                    continue
-                value = entry.value
-            fields[self.fields[index]] = value
-        return Message(self.type_name, fields)

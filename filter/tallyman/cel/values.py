@@ -17,6 +17,8 @@ UINT_MAX: Final = 2**64 - 1
 
 MAX_VALUE_DEPTH: Final = 200
 
+_LIKE_BOOLS: Final[frozenset[object]] = frozenset((0, 1))
+
 
 @final
 class UInt:
@@ -229,7 +231,7 @@ def has_key(mapping: dict[Value, Value], key: Value) -> bool:
         return key in mapping
     if isinstance(key, (list, dict, Message, Optional)) or key not in mapping:
         return False
-    if key == 0 or key == 1:
+    if key in _LIKE_BOOLS:
         # Python takes True for 1: see that the key found is a bool if and only if the key sought is.
         for found in mapping:
             if found == key:
