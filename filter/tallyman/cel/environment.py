@@ -6,8 +6,9 @@ from tallyman.cel import strings
 from tallyman.cel.activation import Activation, AttributeTable
 from tallyman.cel.compiler import Compiler
 from tallyman.cel.comprehensions import ExistsText
-from tallyman.cel.nodes import Attribute, Call, Constant, EqualsText, InTexts, Logical, Node, StartsWithText
+from tallyman.cel.nodes import Attribute, Call, Constant, EqualsText, InTexts, Node, StartsWithText
 from tallyman.cel.parser import parse
+from tallyman.cel.syntax import Expr, Logical
 from tallyman.cel.values import Value, no_overload
 
 
@@ -16,19 +17,21 @@ class Program:
     """A compiled expression.
 
     `slots` are the attributes it may read, `calls` the host functions it may call with arguments that are not constant:
-    one sees before evaluation what it depends on. A conjunct shares its parent's.
+    one sees before evaluation what it depends on. Raises CelSyntaxError.
     """
 
-    def __init__(
-        self, source: str, root: Node, slots: tuple[int, ...], calls: tuple[str, ...], frame_size: int
-    ) -> None:
+    def __init__(self, source: str, expr: Expr, table: AttributeTable) -> None:
+        compiler = Compiler(source, table)
+        root = compiler.compile(expr)
         self.source = source
-        self.slots = slots
-        self.calls = calls
+        self.slots: tuple[int, ...] = tuple(sorted(compiler.slots))
+        self.calls: tuple[str, ...] = tuple(sorted(compiler.calls))
         self.is_constant = isinstance(root, Constant)
         self.constant: Value = root.value if isinstance(root, Constant) else None
-        self._root = root
-        self._frame_size = frame_size
+        self._expr = expr
+        self._table = table
+        self._root: Node = root
+        self._frame_size = compiler.frame_size
 
     def evaluate(self, activation: Activation) -> Value:
         """The value of the expression. Raises CelError."""
@@ -51,10 +54,10 @@ class Program:
 
     def conjuncts(self) -> "list[Program]":
         """Predicates that are all true exactly when this one is: the operands of a top-level &&, or itself alone."""
-        root = self._root
-        if not isinstance(root, Logical) or root.decisive:
+        operands = _conjuncts(self._expr)
+        if len(operands) == 1:
             return [self]
-        return [Program(self.source, node, self.slots, self.calls, self._frame_size) for node in root.operands]
+        return [Program(self.source, operand, self._table) for operand in operands]
 
     def equality(self) -> tuple[int, str] | None:
         """Slot and constant of `attribute == "constant"`."""
@@ -91,11 +94,18 @@ class Program:
         return None
 
 
+def _conjuncts(expr: Expr) -> list[Expr]:
+    if not isinstance(expr, Logical) or expr.operator != "&&":
+        return [expr]
+    conjuncts: list[Expr] = []
+    for operand in expr.operands:
+        conjuncts.extend(_conjuncts(operand))
+    return conjuncts
+
+
 class Environment(AttributeTable):
     """Compiles expressions that share one table of attributes."""
 
     def compile(self, source: str) -> Program:
         """The program of `source`. Raises CelSyntaxError."""
-        compiler = Compiler(source, self)
-        root = compiler.compile(parse(source))
-        return Program(source, root, tuple(sorted(compiler.slots)), tuple(sorted(compiler.calls)), compiler.frame_size)
+        return Program(source, parse(source), self)

@@ -12,6 +12,7 @@ INDEX_OUT_OF_RANGE: Final = "index out of range"
 RANGE: Final = "out of range"
 DUPLICATE_KEY: Final = "duplicate key"
 TOO_DEEP: Final = "nested too deeply"
+TOO_LARGE: Final = "result too large"
 
 _EXCERPT: Final = 120
 

@@ -31,8 +31,12 @@ __all__ = ["MAX_DYNAMIC_PROGRAM", "MAX_PROGRAM", "Pattern", "PatternError"]
 MAX_PROGRAM: Final = 10000
 MAX_DYNAMIC_PROGRAM: Final = 500
 
-_MAX_TRANSITIONS: Final = 100_000
-_MAX_STATE_MEMBERS: Final = 200_000
+# Of all states of a pattern together, before they are dropped: at most some 300 KB in the VM.
+_MAX_TRANSITIONS: Final = 32_768
+_MAX_STATE_MEMBERS: Final = 32_768
+
+# Folding the case of a set takes a step for every character in it.
+_FOLDED_PER_INSTRUCTION: Final = 16
 
 _CHARS: Final = 0  # one character of set `first`, then the next instruction
 _SPLIT: Final = 1  # go on at `first` and at `second`
@@ -194,7 +198,7 @@ class Pattern:
 
     def __init__(self, source: str, limit: int) -> None:
         self.source = source
-        tree = parse(source)
+        tree = parse(source, limit * _FOLDED_PER_INSTRUCTION)
         self._program = _Program(limit)
         self._program.add(tree)
         self._program.emit(_MATCH, 0, 0)

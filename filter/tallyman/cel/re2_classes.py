@@ -30,6 +30,8 @@ POSIX: Final[dict[str, Ranges]] = {
 
 # Above this no letter has a case (Unicode 15: the last are Adlam's, U+1E900 to U+1E943).
 _LAST_CASED: Final = 0x1E943
+# Its upper case is I, but only Turkish holds the two alike.
+_DOTLESS_I: Final = 0x131
 
 
 def normalized(ranges: Ranges) -> Ranges:
@@ -57,6 +59,14 @@ def negated(ranges: Ranges) -> Ranges:
     return result
 
 
+def folding_steps(ranges: Ranges) -> int:
+    """How many characters `folded` has to look at."""
+    steps = 0
+    for low, high in ranges:
+        steps += max(0, min(high, _LAST_CASED) - low + 1)
+    return steps
+
+
 def folded(ranges: Ranges) -> Ranges:
     """The set and every character that differs from one in it by case only."""
     result = list(ranges)
@@ -78,6 +88,8 @@ def _same_but_for_case(code: int) -> set[int]:
         elif code in (0x53, 0x73):
             others.add(0x17F)  # LATIN SMALL LETTER LONG S
         return others
+    if code == _DOTLESS_I:
+        return set()
     pending = [chr(code)]
     found = {code}
     while pending:
@@ -93,7 +105,7 @@ def _same_but_for_case(code: int) -> set[int]:
 
 # Characters whose other case is that of another character, so that no case mapping leads back to them (Unicode 15).
 _ONE_WAY: Final = (
-    "\u00b5\u0131\u017f\u01c5\u01c8\u01cb\u01f2\u0345\u03c2\u03d0\u03d1\u03d5\u03d6\u03f0\u03f1\u03f4"
+    "\u00b5\u017f\u01c5\u01c8\u01cb\u01f2\u0345\u03c2\u03d0\u03d1\u03d5\u03d6\u03f0\u03f1\u03f4"
     "\u03f5\u1c80\u1c81\u1c82\u1c83\u1c84\u1c85\u1c86\u1c87\u1c88\u1e9b\u1e9e\u1fbe\u2126\u212a\u212b"
 )
 
@@ -103,7 +115,7 @@ def _orbits() -> dict[str, str]:
     orbits: dict[str, str] = {}
     for character in _ONE_WAY:
         for image in (character.lower(), character.upper()):
-            if len(image) == 1 and image != character and character != "\u0131":
+            if len(image) == 1 and image != character:
                 orbits[image] = orbits.get(image, "") + character
     return orbits
 

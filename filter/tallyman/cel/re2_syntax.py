@@ -82,17 +82,18 @@ class Repeat(Piece):
         self.maximum = maximum
 
 
-def parse(pattern: str) -> Piece:
-    """The tree of `pattern`. Raises PatternError."""
+def parse(pattern: str, foldable: int) -> Piece:
+    """The tree of `pattern`, which may ask for the case of `foldable` characters to be folded. Raises PatternError."""
     if len(pattern) > MAX_PATTERN:
         raise PatternError(f"pattern of {len(pattern)} characters, at most {MAX_PATTERN} are allowed")
-    return _Parser(pattern).parse()
+    return _Parser(pattern, foldable).parse()
 
 
 @final
 class _Parser:
-    def __init__(self, pattern: str) -> None:
+    def __init__(self, pattern: str, foldable: int) -> None:
         self.pattern = pattern
+        self.foldable = foldable
         self.end = len(pattern)
         self.position = 0
         self.nesting = 0
@@ -186,7 +187,7 @@ class _Parser:
                 pieces.append(self._literal(ord(character)))
 
     def _literal(self, code: int) -> Piece:
-        return Chars(classes.folded([(code, code)]) if self.fold else [(code, code)])
+        return Chars(self._case([(code, code)]))
 
     def _group(self, pieces: list[Piece]) -> None:
         fold, multi_line, dot_newline = self.fold, self.multi_line, self.dot_newline
@@ -255,7 +256,12 @@ class _Parser:
         return classes.negated(ranges) if letter.isupper() else ranges
 
     def _case(self, ranges: Ranges) -> Ranges:
-        return classes.folded(ranges) if self.fold else ranges
+        if not self.fold:
+            return ranges
+        self.foldable -= classes.folding_steps(ranges)
+        if self.foldable < 0:
+            raise self._error("pattern is too large: too many characters to fold the case of")
+        return classes.folded(ranges)
 
     def _escaped_code(self) -> int:
         letter = self.pattern[self.position + 1 : self.position + 2]

@@ -3,8 +3,10 @@
 import re
 from typing import Final
 
-from tallyman.cel.errors import INDEX_OUT_OF_RANGE, CelError
+from tallyman.cel.errors import INDEX_OUT_OF_RANGE, TOO_LARGE, CelError
 from tallyman.cel.values import UInt, Value, no_overload
+
+MAX_TEXT: Final = 1 << 20
 
 # Unicode's White_Space, which is not quite what str.strip() takes off.
 _WHITE_SPACE: Final = (
@@ -92,7 +94,12 @@ def replace(text: Value, old: Value, new: Value, limit: Value = -1) -> str:
     if isinstance(text, str) and isinstance(old, str) and isinstance(new, str):
         count = _integer(limit)
         if count is not None:
-            return text.replace(old, new, max(-1, min(count, len(text) + 1)))
+            found = text.count(old)
+            times = found if count < 0 else min(count, found)
+            # Text and replacement may both come from a request: their product must not.
+            if len(text) + times * len(new) > MAX_TEXT and len(new) > len(old):
+                raise CelError(TOO_LARGE, f"replace() of more than {MAX_TEXT} characters")
+            return text.replace(old, new, times)
     raise no_overload("replace", text, old, new, limit)
 
 

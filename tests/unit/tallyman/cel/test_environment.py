@@ -200,4 +200,13 @@ def test_conjuncts_are_the_operands_of_a_top_level_and() -> None:
     parts = environment.compile('a == "x" && (b == "y" && c) && ["q"].exists(e, e == a || c)').conjuncts()
     assert [part.test(activation) for part in parts] == [True, True, True, True]
     assert parts[0].equality() == (environment.slot(("a",)), "x")
+    assert [part.slots for part in parts[:2]] == [(environment.slot(("a",)),), (environment.slot(("b",)),)]
     assert len(environment.compile("a || b").conjuncts()) == 1
+
+
+def test_a_conjunct_tells_its_own_dependencies() -> None:
+    environment = Environment()
+    program = environment.compile('request.path == "/a" && responseBodyJSON("/usage") != null')
+    request, response = program.conjuncts()
+    assert set(program.slots) == set(request.slots) | set(response.slots)
+    assert [environment.paths[slot] for slot in response.slots] == [("responseBodyJSON", "/usage")]

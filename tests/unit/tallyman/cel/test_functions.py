@@ -78,12 +78,14 @@ def test_string_functions(evaluate: Evaluate, source: str, expected: Value) -> N
         "'%.999f'.format([1.0])",
         "'50%'.format([1])",
         "'a'.matches(pattern)",
+        "long.replace('a', long)",
+        "long.replace('', long)",
         "1.matches('a')",
     ],
 )
 def test_errors_of_string_functions(evaluate: Evaluate, source: str) -> None:
     with pytest.raises(CelError):
-        evaluate(source, pattern="(")
+        evaluate(source, pattern="(", long="a" * 100_000)
 
 
 @pytest.mark.parametrize(

@@ -97,8 +97,31 @@ def test_refused_patterns(source: str, message: str) -> None:
 
 def test_a_pattern_from_a_request_has_a_smaller_bound() -> None:
     assert Pattern("(a{30}){30}", MAX_PROGRAM).search("a" * 900)
+    for source in ("(a{30}){30}", r"(?i)[\x{80}-\x{10FFFF}]"):
+        with pytest.raises(PatternError, match="too large"):
+            Pattern(source, MAX_DYNAMIC_PROGRAM)
+
+
+def test_case_folding_of_all_characters() -> None:
+    pattern = Pattern(r"^(?i)[\x{80}-\x{10FFFF}]+$", MAX_PROGRAM)
+    oracle = re2.compile(r"^(?i)[\x{80}-\x{10FFFF}]+$", QUIET)
+    for text in ("k", "s", "a", "\u212a", "é"):
+        assert pattern.search(text) == (oracle.search(text) is not None)
     with pytest.raises(PatternError, match="too large"):
-        Pattern("(a{30}){30}", MAX_DYNAMIC_PROGRAM)
+        Pattern(r"(?i)" + r"[\x{80}-\x{10FFFF}]" * 2, MAX_PROGRAM)
+
+
+def test_every_letter_folds_as_in_google_re2() -> None:
+    letters = [
+        chr(code) for code in range(0x80, 0x1E950) if chr(code).lower() != chr(code) or chr(code).upper() != chr(code)
+    ]
+    wrong = []
+    for letter in letters:
+        others = [variant for variant in (letter.lower(), letter.upper(), letter.title()) if len(variant) == 1]
+        pattern = Pattern(f"(?i)^{letter}$", MAX_PROGRAM)
+        oracle = re2.compile(f"(?i)^{letter}$", QUIET)
+        wrong += [(letter, other) for other in others if pattern.search(other) != (oracle.search(other) is not None)]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(
