@@ -91,8 +91,8 @@ class EventStream:
                     if not known or not chunk.startswith(known, at) or not _in_outermost_object(chunk, at):
                         return False
                 at = chunk.find(key, behind)
-        if chunk.find(b"\\") >= 0 and chunk.find(b"\\u") >= 0:
-            for match in self._wanted.escaped_keys.finditer(chunk):
+        if chunk.find(b"\\") >= 0 and chunk.find(self._wanted.escape_mark) >= 0:
+            for match in self._wanted.keys.finditer(chunk):
                 if match.group().find(b"\\") >= 0:
                     return False
         return True

@@ -4,8 +4,8 @@ The work is done by primitives of `bytes` that run in C; Python code sees single
 stands between wanted keys is reduced to its quotes and brackets (`translate`), and those are counted.
 """
 
+import re
 from json import JSONDecoder
-from re import Match
 from typing import Final, final
 
 from tallyman.usage.wanted import WantedMembers
@@ -38,6 +38,8 @@ _OPEN_OBJECT: Final = 0x7B
 _CLOSE_OBJECT: Final = 0x7D
 
 _NOT_STRUCTURE: Final = bytes([byte for byte in range(256) if byte not in b'"{}[]'])
+_ESCAPES: Final = re.compile(rb'\\["\\]')  # those that matter here
+_FEW: Final = 8  # escapes that are dropped one by one; more are dropped by `replace`
 _BRACKETS: Final = (b"{", b"}", b"[", b"]")
 _BLOCK: Final = 8192  # bytes that are searched for a key before their structure is followed
 _STRIDES: Final = 8  # strings stepped over one by one before it is asked whether that pays
@@ -145,24 +147,21 @@ class MemberScanner:
             if self._state != _INSIDE or stop - at >= _STRIDES * _SPARSE or stop == len(data):
                 return stop
             at = stop
+        wanted = self._wanted
         stop = min(len(data), at + _BLOCK)
-        keys = self._wanted.keys
-        last = stop + self._wanted.longest_key
-        if data.find(b"\\", at, last) >= 0 and data.find(b"\\u", at, last) >= 0:
-            keys = self._wanted.escaped_keys
-        seen = at
-        while True:
-            key = keys.search(data, seen, last)
-            if key is None or key.start() >= stop:
-                break
-            seen = key.start()
-            self._walk(data[at:seen])
-            at = seen
+        last = stop + wanted.longest_key
+        plain = wanted.are_plain and (data.find(b"\\", at, last) < 0 or data.find(wanted.escape_mark, at, last) < 0)
+        key = wanted.find_plain(data, at, last) if plain else wanted.find(data, at, last)
+        while 0 <= key < stop:
+            self._walk(data[at:key])
+            at = key
             if self._state != _INSIDE:
                 return at
             if self._depth == 1 and self._is_object and not self._in_string:
-                return self._at_key(key)
-            seen += 1
+                end = self._at_key(data, at)
+                if end > at:
+                    return end
+            key = wanted.find_plain(data, at + 1, last) if plain else wanted.find(data, at + 1, last)
         self._walk(data[at:stop])
         return stop
 
@@ -172,9 +171,13 @@ class MemberScanner:
             text = text[1:]
             self._escape = False
         if text.find(b"\\") >= 0:
-            text = text.replace(b"\\\\", b"")
-            self._escape = text.endswith(b"\\")
-            text = text.replace(b'\\"', b"")
+            text, escapes = _ESCAPES.subn(b"", text, _FEW)
+            if escapes == _FEW:
+                text = text.replace(b"\\\\", b"")
+                self._escape = text.endswith(b"\\")
+                text = text.replace(b'\\"', b"")
+            else:
+                self._escape = text.endswith(b"\\")
         # Two quotes next to each other (nothing but plain text between them) change nothing, whichever opens.
         structure = text.translate(None, _NOT_STRUCTURE).replace(b'""', b"")
         if self._in_string or structure.find(b'"') >= 0:
@@ -224,9 +227,9 @@ class MemberScanner:
                 if self._state != _INSIDE or quote < 0:
                     return stop
                 if self._depth == 1 and self._is_object:
-                    key = self._wanted.escaped_keys.match(data, quote)
-                    if key is not None:
-                        return self._at_key(key)
+                    behind = self._at_key(data, quote)
+                    if behind > quote:
+                        return behind
                 self._in_string = True
             at = quote + 1
         return at
@@ -265,7 +268,11 @@ class MemberScanner:
 
     # At wanted keys
 
-    def _at_key(self, key: Match[bytes]) -> int:
+    def _at_key(self, data: bytes, at: int) -> int:
+        """If a wanted key stands at `at`, where a string begins, where it ends; else `at`."""
+        key = self._wanted.keys.match(data, at)
+        if key is None:
+            return at
         group = key.lastindex
         assert group is not None
         self._member = group - 1

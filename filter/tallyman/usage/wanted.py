@@ -45,10 +45,27 @@ class WantedMembers:
             self.paths.append(tokens[1:])
         # How each name is usually written; empty if it cannot be written without an escape.
         self.literals: list[bytes] = [_literal(name) for name in self.names]
-        # Group n matches name n - 1, in quotes; `escaped_keys` also where letters are written as \uXXXX.
-        self.keys: re.Pattern[bytes] = _any_key(self.names, False)
-        self.escaped_keys: re.Pattern[bytes] = _any_key(self.names, True)
+        self.are_plain: bool = all(self.literals)
+        # Whatever can be written in one of the names as \uXXXX begins with this.
+        self.escape_mark: bytes = b"\\u00" if all(name.isascii() for name in self.names) else b"\\u"
+        # Group n matches name n - 1 in quotes, however it is written.
+        self.keys: re.Pattern[bytes] = _any_key(self.names)
         self.longest_key: int = max([len(name) for name in self.names]) * _LONGEST_ESCAPE + 2
+
+    def find_plain(self, data: bytes, start: int, end: int) -> int:
+        """Where in `data[start:end]` the first wanted key stands that is written as in `literals`; -1 for nowhere."""
+        first = -1
+        for key in self.literals:
+            found = data.find(key, start, end)
+            if found >= 0 and (first < 0 or found < first):
+                first = found
+                end = min(end, found + self.longest_key)
+        return first
+
+    def find(self, data: bytes, start: int, end: int) -> int:
+        """Where in `data[start:end]` the first wanted key stands, however it is written; -1 for nowhere."""
+        match = self.keys.search(data, start, end)
+        return -1 if match is None else match.start()
 
 
 def _literal(name: str) -> bytes:
@@ -57,30 +74,21 @@ def _literal(name: str) -> bytes:
     return b'"' + name.encode() + b'"'
 
 
-def _any_key(names: list[str], escaped: bool) -> re.Pattern[bytes]:
-    return re.compile(b'"(?:' + b"|".join([_key(name, escaped) for name in names]) + b')"')
+def _any_key(names: list[str]) -> re.Pattern[bytes]:
+    return re.compile(b'"(?:' + b"|".join([_key(name) for name in names]) + b')"')
 
 
-def _key(name: str, escaped: bool) -> bytes:
-    return b"(" + b"".join([_character(char, escaped) for char in name]) + b")"
+def _key(name: str) -> bytes:
+    return b"(" + b"".join([_character(char) for char in name]) + b")"
 
 
-def _character(char: str, escaped: bool) -> bytes:
+def _character(char: str) -> bytes:
     """A pattern for every way JSON has to write `char`; a lone surrogate has no UTF-8, only its escape."""
     ways: list[bytes] = []
     if char >= " " and char not in '"\\' and not 0xD800 <= ord(char) <= 0xDFFF:
         ways.append(re.escape(char.encode()))
     if char in _SHORT_ESCAPES:
         ways.append(re.escape(_SHORT_ESCAPES[char].encode()))
-    if escaped:
-        ways.append(b"".join([rb"\\u(?i:%04x)" % unit for unit in _utf16(ord(char))]))
-    if not ways:
-        return b"(?!)"
+    units = char.encode("utf-16-be", "surrogatepass").hex()
+    ways.append(b"".join([rb"\\u(?i:" + units[at : at + 4].encode() + b")" for at in range(0, len(units), 4)]))
     return ways[0] if len(ways) == 1 else b"(?:" + b"|".join(ways) + b")"
-
-
-def _utf16(point: int) -> list[int]:
-    """The UTF-16 code units of a code point; the VM has no codec for that."""
-    if point <= 0xFFFF:
-        return [point]
-    return [0xD800 + (point - 0x10000 >> 10), 0xDC00 + (point - 0x10000 & 0x3FF)]
