@@ -89,6 +89,12 @@ def _character(char: str) -> bytes:
         ways.append(re.escape(char.encode()))
     if char in _SHORT_ESCAPES:
         ways.append(re.escape(_SHORT_ESCAPES[char].encode()))
-    units = char.encode("utf-16-be", "surrogatepass").hex()
-    ways.append(b"".join([rb"\\u(?i:" + units[at : at + 4].encode() + b")" for at in range(0, len(units), 4)]))
+    ways.append(b"".join([rb"\\u(?i:%04x)" % unit for unit in _utf16(ord(char))]))
     return ways[0] if len(ways) == 1 else b"(?:" + b"|".join(ways) + b")"
+
+
+def _utf16(point: int) -> list[int]:
+    """The UTF-16 code units of a code point. By hand: the VM is built without that codec."""
+    if point <= 0xFFFF:
+        return [point]
+    return [0xD800 + (point - 0x10000 >> 10), 0xDC00 + (point - 0x10000 & 0x3FF)]
