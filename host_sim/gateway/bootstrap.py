@@ -22,6 +22,7 @@ from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as _htt
 from google.protobuf.json_format import MessageToJson, ParseDict
 
 from host_sim.gateway.http_filters import Pipeline, http_filters, native_rate_limits, route_filter_configs
+from host_sim.gateway.metric_labels import stats_tags
 from host_sim.gateway.routes import Json, virtual_hosts
 from host_sim.kuadrant import Translation
 from host_sim.kuadrant.plugin_configuration import AUTH_CLUSTER, RATELIMIT_CLUSTER
@@ -65,8 +66,6 @@ class BootstrapOptions:
     listen: Mapping[int, Address] = field(default_factory=dict)
     """Local address for each port of the Gateway; a port that is not named here gets a free one on loopback."""
     access_log: Path | None = None
-    stats_tags: Mapping[str, str] = field(default_factory=dict)
-    """Prometheus labels that Envoy cuts out of metric names: label to regular expression."""
 
 
 def render_bootstrap(translation: Translation, options: BootstrapOptions) -> Bootstrap:
@@ -83,10 +82,8 @@ def render_bootstrap(translation: Translation, options: BootstrapOptions) -> Boo
             "clusters": _clusters(translation, options),
         },
     }
-    if options.stats_tags:
-        document["stats_config"] = {
-            "stats_tags": [{"tag_name": name, "regex": regex} for name, regex in options.stats_tags.items()]
-        }
+    if options.pipeline.needs_plugin:
+        document["stats_config"] = {"stats_tags": stats_tags(translation.plugin_configuration)}
     return ParseDict(document, Bootstrap())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.metadata
 import shutil
@@ -110,16 +111,14 @@ async def validate_bootstrap(bootstrap: Path, folder: Path, envoy: Path | None =
         folder / "envoy-validate.log",
     )
     try:
-
-        async def has_ended() -> bool:
-            return child.exit_code == 0
-
-        await child.wait_ready(has_ended, _VALIDATE_SECONDS)
-    except ProcessError as error:
-        if child.exit_code != 0:
-            raise ProcessError(f"Envoy refuses {bootstrap}: {error}") from None
+        exit_code = await asyncio.wait_for(child.wait(), _VALIDATE_SECONDS)
+    except TimeoutError:
+        late = f"Envoy has not judged {bootstrap} within {_VALIDATE_SECONDS:g} s"
+        raise ProcessError(f"{late}{child.excerpt()}") from None
     finally:
         await child.stop()
+    if exit_code != 0:
+        raise ProcessError(f"Envoy refuses {bootstrap}{child.excerpt()}")
 
 
 def _plugin_failure(child: ChildProcess) -> bool:

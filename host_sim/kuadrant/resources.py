@@ -47,6 +47,13 @@ class Resources:
             self.notices.append(Notice(item.place(), f"{item.KIND} {item.key} again: replaces {earlier.place()}"))
         self._objects[identity] = item
 
+    def copy(self) -> Resources:
+        """The same objects and a list of notices of its own."""
+        copied = Resources()
+        copied.notices.extend(self.notices)
+        copied._objects.update(self._objects)
+        return copied
+
     def all(self, kind: type[T]) -> list[T]:
         return [item for item in self._objects.values() if isinstance(item, kind)]
 

@@ -47,9 +47,12 @@ class Translation:
 def translate(resources: Resources, gateway: str | None = None) -> Translation:
     """Translate for the Gateway called `gateway` (`name` or `namespace/name`), or for the only one.
 
+    `resources` stay as they are: what the translation notices is in its own `notices`, after those of the reading.
+
     Raises:
         ManifestError: there is not exactly one such Gateway. `GatewayMissing`: there is none at all.
     """
+    resources = resources.copy()
     chosen = choose_gateway(resources, gateway)
     paths = request_paths(resources, chosen)
     translation = Translation(

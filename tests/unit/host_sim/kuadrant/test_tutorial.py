@@ -22,6 +22,14 @@ def test_nothing_in_it_is_without_effect(translation: Translation) -> None:
     assert translation.notices == []
 
 
+def test_translating_twice_gives_the_same(tutorial: Path) -> None:
+    resources = load_resources([tutorial / "2-gateway.yaml", tutorial / "3-httproute.yaml"], namespace="llm")
+    first = translate(resources)
+    assert first == translate(resources)
+    assert len(first.notices) == 1
+    assert resources.notices == []
+
+
 def test_objects_that_name_no_namespace_are_in_llm(translation: Translation) -> None:
     assert {path.route.key for path in translation.paths} == {"llm/llm-sim"}
     assert translation.gateway.key == "api-gateway/external"
