@@ -18,10 +18,9 @@ from tallyman.cel.values import (
     type_name,
 )
 
-_INTEGER: Final = re.compile(r"[-+]?[0-9]{1,100}")
-_DOUBLE: Final = re.compile(
-    r"[-+]?(?:(?:[0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})(?:[eE][-+]?[0-9]{1,9})?|inf|infinity|nan)", re.IGNORECASE
-)
+# Compiled by `re` at first use, like those of `times`.
+_INTEGER: Final = r"[-+]?[0-9]{1,100}"
+_DOUBLE: Final = r"(?i)[-+]?(?:(?:[0-9]{1,400}\.?[0-9]{0,400}|\.[0-9]{1,400})(?:[eE][-+]?[0-9]{1,9})?|inf|infinity|nan)"
 _TRUE: Final = ("true", "True", "TRUE", "t", "1")
 _FALSE: Final = ("false", "False", "FALSE", "f", "0")
 
@@ -75,7 +74,7 @@ def _truncated(function: str, value: float) -> int:
 
 
 def _parsed(function: str, text: str) -> int:
-    if _INTEGER.fullmatch(text) is None:
+    if re.fullmatch(_INTEGER, text) is None:
         raise CelError(INVALID_ARGUMENT, f"{function}() of a string takes decimal digits")
     return int(text)
 
@@ -90,7 +89,7 @@ def to_double(value: Value) -> Value:
     if isinstance(value, UInt):
         return float(value.value)
     if isinstance(value, str):
-        if _DOUBLE.fullmatch(value) is None:
+        if re.fullmatch(_DOUBLE, value) is None:
             raise CelError(INVALID_ARGUMENT, "double() of a string takes a decimal number")
         return float(value)
     raise no_overload("double", value)

@@ -10,7 +10,7 @@ from tallyman.cel.values import MAX_VALUE_DEPTH, TypeValue, UInt, Value, no_over
 
 MAX_PRECISION: Final = 100
 
-_CLAUSE: Final = re.compile(r"%(?:(%)|(?:\.([0-9]{1,4}))?([a-zA-Z]))?")
+_CLAUSE: Final = r"%(?:(%)|(?:\.([0-9]{1,4}))?([a-zA-Z]))?"
 _QUOTED: Final = {
     "\a": "\\a",
     "\b": "\\b",
@@ -45,7 +45,7 @@ def format_string(template: Value, arguments: Value) -> str:
             parts.append(template[position:])
             return "".join(parts)
         parts.append(template[position:start])
-        match = _CLAUSE.match(template, start)
+        match = re.compile(_CLAUSE).match(template, start)
         assert match is not None
         position = match.end()
         if match.group(1) is not None:

@@ -4,7 +4,6 @@ Requests are hostile, and Python's `re` backtracks. A character costs one table 
 and at most one pass over the program in a new one; the table is bounded and starts anew when it is full.
 """
 
-from bisect import bisect_right
 from typing import Final, final
 
 from tallyman.cel.re2_classes import MAX_CODE, WORD, Ranges
@@ -145,7 +144,7 @@ class _Alphabet:
         members: list[list[int]] = [[] for _ in starts]
         for index in range(len(sets)):
             for low, high in sets[index]:
-                for interval in range(bisect_right(starts, low) - 1, bisect_right(starts, high)):
+                for interval in range(_interval(starts, low), _interval(starts, high) + 1):
                     members[interval].append(index)
         # Intervals that belong to the same sets are one class.
         numbers: dict[tuple[int, ...], int] = {}
@@ -171,7 +170,7 @@ class _Alphabet:
         self.ascii = bytes([self.classify(code) if code < 128 else 0 for code in range(256)])
 
     def classify(self, code: int) -> int:
-        return self.classes[bisect_right(self.starts, code) - 1]
+        return self.classes[_interval(self.starts, code)]
 
     def translate(self, text: str) -> bytes:
         """The class of each character."""
@@ -186,6 +185,19 @@ class _Alphabet:
                 known[character] = number
             result.append(number)
         return bytes(result)
+
+
+def _interval(starts: list[int], code: int) -> int:
+    """The index of the last of the sorted `starts`, of which the first is 0, that is not above `code`."""
+    low = 0
+    high = len(starts)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if starts[middle] <= code:
+            low = middle
+        else:
+            high = middle
+    return low
 
 
 def _is_word(code: int) -> bool:

@@ -21,12 +21,13 @@ END_LINE: Final = 8
 WORD_BOUNDARY: Final = 16
 NOT_WORD_BOUNDARY: Final = 32
 
-_REPEAT: Final = re.compile(r"\{([0-9]{1,9})(,([0-9]{1,9})?)?\}")
-_GROUP: Final = re.compile(r"\(\?P?<\w+>")
-_FLAGS: Final = re.compile(r"\(\?([imsU]*)(-[imsU]+)?([:)])")
-_POSIX: Final = re.compile(r"\[:(\^?)([a-z]+):\]")
-_HEX: Final = re.compile(r"\\x(?:([0-9A-Fa-f]{2})|\{([0-9A-Fa-f]{1,6})\})")
-_OCTAL: Final = re.compile(r"\\([1-7][0-7]{1,2}|0[0-7]{0,2})")
+# Compiled by `re` at first use, like those of `times`.
+_REPEAT: Final = r"\{([0-9]{1,9})(,([0-9]{1,9})?)?\}"
+_GROUP: Final = r"\(\?P?<\w+>"
+_FLAGS: Final = r"\(\?([imsU]*)(-[imsU]+)?([:)])"
+_POSIX: Final = r"\[:(\^?)([a-z]+):\]"
+_HEX: Final = r"\\x(?:([0-9A-Fa-f]{2})|\{([0-9A-Fa-f]{1,6})\})"
+_OCTAL: Final = r"\\([1-7][0-7]{1,2}|0[0-7]{0,2})"
 _CONTROLS: Final = {"a": 7, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
 
 
@@ -156,7 +157,7 @@ class _Parser:
             return 0, 1, False
         if character != "{":
             return None
-        match = _REPEAT.match(self.pattern, self.position)
+        match = self._match(_REPEAT)
         if match is None:
             return None
         minimum = int(match.group(1))
@@ -195,11 +196,11 @@ class _Parser:
         if not self.pattern.startswith("(?", self.position):
             self.position += 1
         else:
-            named = _GROUP.match(self.pattern, self.position)
+            named = self._match(_GROUP)
             if named is not None:
                 self.position = named.end()
             else:
-                flags = _FLAGS.match(self.pattern, self.position)
+                flags = self._match(_FLAGS)
                 if flags is None:
                     raise self._error("unknown group; RE2 has no look-around and no references")
                 self._set_flags(flags.group(1), True)
@@ -270,11 +271,11 @@ class _Parser:
         if letter in _CONTROLS:
             self.position += 2
             return _CONTROLS[letter]
-        match = _HEX.match(self.pattern, self.position)
+        match = self._match(_HEX)
         if match is not None:
             code = int(match.group(1) or match.group(2), 16)
         else:
-            match = _OCTAL.match(self.pattern, self.position)
+            match = self._match(_OCTAL)
             if match is None:
                 if letter in "pP":
                     raise self._error("Unicode classes (\\p) are not supported")
@@ -307,7 +308,7 @@ class _Parser:
 
     def _class_item(self, ranges: Ranges) -> None:
         if self.pattern.startswith("[:", self.position):
-            posix = _POSIX.match(self.pattern, self.position)
+            posix = self._match(_POSIX)
             if posix is not None:
                 if posix.group(2) not in classes.POSIX:
                     raise self._error(f"unknown class {posix.group()}")
@@ -339,6 +340,9 @@ class _Parser:
             raise self._error("missing closing ]")
         self.position += 1
         return ord(self.pattern[self.position - 1])
+
+    def _match(self, expression: str) -> re.Match[str] | None:
+        return re.compile(expression).match(self.pattern, self.position)
 
     def _next(self) -> str:
         return self.pattern[self.position] if self.position < self.end else ""

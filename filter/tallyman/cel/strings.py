@@ -15,7 +15,7 @@ _WHITE_SPACE: Final = (
 )
 _LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 _UPPER: Final = {code: code - 32 for code in range(ord("a"), ord("z") + 1)}
-_ESCAPED_OCTET: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+_ESCAPED_OCTET: Final = rb"%([0-9A-Fa-f]{2})"
 
 
 def contains(text: Value, part: Value) -> bool:
@@ -179,7 +179,7 @@ def _percent_decoded(text: str) -> str:
     if "%" not in text:
         return text
     try:
-        return _ESCAPED_OCTET.sub(_octet, text.encode()).decode()
+        return re.sub(_ESCAPED_OCTET, _octet, text.encode()).decode()
     except UnicodeError:
         return text
 

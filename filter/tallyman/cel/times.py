@@ -15,11 +15,13 @@ _MIN_TIMESTAMP: Final = -62135596800 * SECOND
 _MAX_TIMESTAMP: Final = 253402300800 * SECOND - 1
 _MAX_DURATION: Final = 315576000000 * SECOND
 
-_RFC3339: Final = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?(?:[Zz]|([-+])([0-9]{2}):([0-9]{2}))"
+# Regular expressions that `re` compiles, and keeps, when they are first used: no VM pays for them when it starts.
+_RFC3339: Final = (
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"(?:[Zz]|([-+])([0-9]{2}):([0-9]{2}))"
 )
-_OFFSET: Final = re.compile(r"([-+]?)([0-9]{1,2}):([0-9]{2})")
-_DURATION: Final = re.compile(r"([0-9]{0,20})(?:\.([0-9]{0,20}))?(ns|us|µs|μs|ms|s|m|h)")
+_OFFSET: Final = r"([-+]?)([0-9]{1,2}):([0-9]{2})"
+_DURATION: Final = r"([0-9]{0,20})(?:\.([0-9]{0,20}))?(ns|us|µs|μs|ms|s|m|h)"
 _UNITS: Final = {
     "ns": 1,
     "us": 1_000,
@@ -48,7 +50,7 @@ def duration(nanoseconds: int) -> Duration:
 
 def parse_timestamp(text: str) -> Timestamp:
     """RFC 3339, section 5.6. Raises CelError."""
-    match = _RFC3339.fullmatch(text)
+    match = re.fullmatch(_RFC3339, text)
     if match is None:
         raise CelError(INVALID_ARGUMENT, "timestamp() takes RFC 3339, such as 2026-01-31T23:59:59Z")
     year, month, day = int(match[1]), int(match[2]), int(match[3])
@@ -80,7 +82,7 @@ def parse_duration(text: str) -> Duration:
     index = 0
     if body != "0":
         while True:
-            match = _DURATION.match(body, index)
+            match = re.compile(_DURATION).match(body, index)
             if match is None or not (match[1] or match[2]) or index > 200:
                 raise CelError(INVALID_ARGUMENT, "duration() takes numbers with units, such as 1h30m or 1.5s")
             unit = _UNITS[match[3]]
@@ -108,7 +110,7 @@ def local_nanoseconds(value: Timestamp, zone: str) -> int:
     """Nanoseconds since 1970-01-01T00:00:00 on the clock of `zone`, UTC or an offset like -08:00. Raises CelError."""
     if zone in ("UTC", "Z", "GMT", "Etc/UTC", "Etc/GMT", ""):
         return value.nanoseconds
-    match = _OFFSET.fullmatch(zone)
+    match = re.fullmatch(_OFFSET, zone)
     if match is None or int(match[2]) > 23 or int(match[3]) > 59:
         raise CelError(INVALID_ARGUMENT, "a time zone must be UTC or a fixed offset such as +02:00")
     offset = (int(match[2]) * 3600 + int(match[3]) * 60) * SECOND

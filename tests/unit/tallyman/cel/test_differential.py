@@ -117,7 +117,7 @@ def typed(value: Value) -> tuple[str, Value]:
     return type(value).__name__, value
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(expressions())
 def test_agrees_with_cel_rust(source: str) -> None:
     assert typed(ours(source)) == typed(rust(source))

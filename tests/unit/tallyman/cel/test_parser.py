@@ -2,10 +2,12 @@
 
 import contextlib
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from tallyman.cel.activation import MapActivation
 from tallyman.cel.environment import Environment
 from tallyman.cel.errors import CelSyntaxError
 from tallyman.cel.parser import MAX_DEPTH, MAX_NESTING
@@ -102,6 +104,26 @@ def test_messages(evaluate: Evaluate) -> None:
     assert evaluate(source + ".domain", d="ns/name") == "ns/name"
     assert evaluate(f"{source} == {source}", d="ns/name") is True
     assert evaluate("has(a.B{c: 1}.c) && !has(a.B{c: 1}.d)") is True
+
+
+def test_messages_as_an_operator_writes_them() -> None:
+    source = """envoy.service.ratelimit.v3.RateLimitRequest {
+      domain: "ns/x",
+      hits_addend: uint(1),
+      descriptors: [common.v3.RateLimitDescriptor {
+        entries: [common.v3.RateLimitDescriptor.Entry { key: "a", value: string(request.path) }]
+          + ((request.method == "GET") ? [common.v3.RateLimitDescriptor.Entry { key: "b", value: "1" }] : [])
+      }]
+    }"""
+    environment = Environment()
+    program = environment.compile(source)
+    assert [environment.paths[slot] for slot in program.slots] == [("request", "path"), ("request", "method")]
+    message = program.evaluate(MapActivation(environment, {"request": {"path": "/", "method": "GET"}}))
+    assert isinstance(message, Message)
+    assert message.fields["hits_addend"] == UInt(1)
+    (descriptor,) = cast(list[Message], message.fields["descriptors"])
+    entries = cast(list[Message], descriptor.fields["entries"])
+    assert [entry.fields for entry in entries] == [{"key": "a", "value": "/"}, {"key": "b", "value": "1"}]
 
 
 @pytest.mark.parametrize(
