@@ -1,0 +1,1 @@
+"""Benchmarks: figures of one run, and their ratios. `python -m bench --help`."""
