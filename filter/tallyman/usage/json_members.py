@@ -81,6 +81,8 @@ class MemberScanner:
         self._depth: int = 0
         self._in_string: bool = False
         self._escape: bool = False  # the next byte is escaped
+        self._is_plain: bool = False  # whether all keys up to `_plain_to` are written as usual
+        self._plain_to: int = 0
         self._carry: bytes = b""  # a string's beginning that may become a wanted key
         self._member: int = 0
         self._gathered = []
@@ -91,6 +93,7 @@ class MemberScanner:
             data = self._carry + data
             self._carry = b""
         escaped = self._escape
+        self._plain_to = 0
         at = 0
         end = len(data)
         while at < end:
@@ -150,7 +153,10 @@ class MemberScanner:
         wanted = self._wanted
         stop = min(len(data), at + _BLOCK)
         last = stop + wanted.longest_key
-        plain = wanted.are_plain and (data.find(b"\\", at, last) < 0 or data.find(wanted.escape_mark, at, last) < 0)
+        if last > self._plain_to and wanted.are_plain:
+            self._is_plain = data.find(b"\\", at, last) < 0 or data.find(wanted.escape_mark, at, last) < 0
+            self._plain_to = last
+        plain = self._is_plain
         key = wanted.find_plain(data, at, last) if plain else wanted.find(data, at, last)
         while 0 <= key < stop:
             self._walk(data[at:key])
