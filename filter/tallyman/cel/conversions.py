@@ -14,6 +14,7 @@ from tallyman.cel.values import (
     TypeValue,
     UInt,
     Value,
+    nearest_double,
     no_overload,
     type_name,
 )
@@ -85,7 +86,7 @@ def to_double(value: Value) -> Value:
     if isinstance(value, bool):
         raise no_overload("double", value)
     if isinstance(value, int):
-        return float(value)
+        return nearest_double(value)
     if isinstance(value, UInt):
         return float(value.value)
     if isinstance(value, str):

@@ -6,7 +6,7 @@ from typing import Final
 
 from tallyman.cel import conversions
 from tallyman.cel.errors import INVALID_ARGUMENT, TOO_DEEP, CelError
-from tallyman.cel.values import MAX_VALUE_DEPTH, TypeValue, UInt, Value, no_overload
+from tallyman.cel.values import MAX_VALUE_DEPTH, TypeValue, UInt, Value, nearest_double, no_overload
 
 MAX_PRECISION: Final = 100
 
@@ -98,7 +98,9 @@ def _integer(verb: str, value: Value) -> int:
 def _floating(verb: str, precision: int, value: Value) -> str:
     if not isinstance(value, (int, float, UInt)) or isinstance(value, bool):
         raise no_overload(f"format %{verb}", value)
-    number = float(value.value if isinstance(value, UInt) else value)
+    if isinstance(value, UInt):
+        value = value.value
+    number = nearest_double(value) if isinstance(value, int) else value
     if not math.isfinite(number):
         return conversions.format_double(number)
     return f"{number:.{precision}f}" if verb == "f" else f"{number:.{precision}e}"

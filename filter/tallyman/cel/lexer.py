@@ -90,6 +90,10 @@ def tokenize(source: str) -> list[Token]:
     """All tokens of `source`, the last one of kind END. Raises CelSyntaxError."""
     if len(source) > MAX_SOURCE:
         raise CelSyntaxError(f"expression of {len(source)} characters, at most {MAX_SOURCE} are allowed", source, 0)
+    try:
+        source.encode()
+    except UnicodeEncodeError as error:
+        raise CelSyntaxError("half of a surrogate pair is no character", source, error.start) from None
     tokens: list[Token] = []
     position = 0
     end = len(source)

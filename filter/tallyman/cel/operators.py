@@ -16,6 +16,7 @@ from tallyman.cel.values import (
     Value,
     equals,
     has_key,
+    nearest_double,
     no_overload,
     type_name,
 )
@@ -196,9 +197,11 @@ def _order(left: int | float | UInt, right: int | float | UInt) -> int:
     """
     a: int | float = left.value if isinstance(left, UInt) else left
     b: int | float = right.value if isinstance(right, UInt) else right
-    if isinstance(a, float) or isinstance(b, float):
-        a = float(a)
-        b = float(b)
+    if isinstance(a, float):
+        if isinstance(b, int):
+            b = nearest_double(b)
+    elif isinstance(b, float):
+        a = nearest_double(a)
     return -1 if a < b else 0 if a == b else 1
 
 

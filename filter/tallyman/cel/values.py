@@ -5,6 +5,7 @@ list and map are `list` and `dict`; uint, timestamp, duration, type, message and
 never changed once they exist.
 """
 
+import math
 from typing import Any, Final, TypeAlias, final
 
 from tallyman.cel.errors import INVALID_ARGUMENT, NO_SUCH_OVERLOAD, TOO_DEEP, CelError
@@ -135,6 +136,14 @@ TYPE_NAMES: Final = frozenset(
         "google.protobuf.Timestamp",
     )
 )
+
+
+def nearest_double(value: int) -> float:
+    """`value` as a double; infinite if it is beyond all of them (JSON in a request may hold an int of any size)."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def type_name(value: Value) -> str:

@@ -145,6 +145,7 @@ def test_messages_as_an_operator_writes_them() -> None:
         (r'"\ud800"', "1:2", "is not a Unicode character"),
         ("9223372036854775808", "1:1", "out of range for int"),
         ("18446744073709551616u", "1:1", "out of range for uint"),
+        ("'\ud800'", "1:2", "surrogate"),
         ("12ab", "1:3", "a number must end before 'a'"),
         ("a.true", "1:3", "expected a field name, found 'true'"),
         ("!-1", "1:2", "expected an operand"),

@@ -184,5 +184,20 @@ def test_a_value_that_is_none_of_ours_is_named(evaluate: Evaluate) -> None:
         evaluate("type(a)", a=set())
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("a > 1.5 && 1.5 < a && -1.5 > b && a > 1 && a != 1u", True),
+        ("double(a) == double('Infinity')", True),
+        ("'%f'.format([b])", "-Infinity"),
+    ],
+)
+def test_integers_of_any_size_from_the_host(evaluate: Evaluate, source: str, expected: Value) -> None:
+    assert evaluate(source, a=10**400, b=-(10**400)) == expected
+    for overflowing in ("a + 1", "a * a", "-a", "a - b", "b / 1"):
+        with pytest.raises(CelError, match=OVERFLOW):
+            evaluate(overflowing, a=10**400, b=-(10**400))
+
+
 def test_infinities_survive(evaluate: Evaluate) -> None:
     assert evaluate("1e308 * 10.0") == math.inf
