@@ -223,8 +223,12 @@ def _labels(section: Section) -> list[Label]:
     labels: list[Label] = []
     for key in sorted(section.names()):
         label = Label(key, section.text(key), section.at(key))
-        if not label.name or any(label.name == other.name for other in labels):
-            raise ConfigurationError(label.path, "its name is empty or already taken, expected another key")
+        if not label.name:
+            raise ConfigurationError(label.path, f'has no name, expected a key such as "{LABEL_PREFIX}user"')
+        for other in labels:
+            if label.name == other.name:
+                problem = f'is named "{label.name}" as {other.path} is, expected another key'
+                raise ConfigurationError(label.path, problem)
         labels.append(label)
     return labels
 

@@ -6,6 +6,7 @@ from typing import Final, final
 
 _DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
 _MILLISECONDS: Final = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3, "h": 3600e3}
+_PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SHOWN: Final = 80
 
 
@@ -19,8 +20,6 @@ class ConfigurationError(ValueError):
 
 
 def _kind(value: object) -> str:
-    if value is None:
-        return "null"
     if isinstance(value, bool):
         return "a boolean"
     if isinstance(value, int | float):
@@ -32,12 +31,31 @@ def _kind(value: object) -> str:
 
 def describe(value: object) -> str:
     """A value as an error message shows it: its kind, and a piece of its text."""
-    text = json.dumps(value, ensure_ascii=False)
+    if value is None:
+        return "null"
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        text = "..."
     return f"{_kind(value)} {text if len(text) <= _SHOWN else text[:_SHOWN] + '...'}"
 
 
 def _mismatch(path: str, value: object, expected: str) -> ConfigurationError:
     return ConfigurationError(path, f"found {describe(value)}, expected {expected}")
+
+
+def member_path(path: str, key: str) -> str:
+    """The path of a member; keys that are no plain names are quoted."""
+    return f"{path}.{key}" if _PLAIN_KEY.fullmatch(key) else f"{path}[{json.dumps(key)}]"
+
+
+def _is_text(value: str) -> bool:
+    """Whether a string is Unicode text: JSON can escape lone surrogates, which no log or message can hold."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @final
@@ -49,12 +67,15 @@ class Section:
             raise _mismatch(path, value, "an object")
         self.path = path
         self.warnings = warnings
+        for key in value:
+            if not _is_text(key):
+                raise ConfigurationError(member_path(path, key), "has a key with a lone surrogate, expected text")
         self._members: dict[str, object] = value
         self._known: list[str] = []
 
     def at(self, key: str) -> str:
         """The path of a member."""
-        return f"{self.path}.{key}"
+        return member_path(self.path, key)
 
     def names(self) -> list[str]:
         """All keys, which thereby count as known."""
@@ -80,6 +101,8 @@ class Section:
         value = self._required(key, "a string")
         if not isinstance(value, str):
             raise _mismatch(self.at(key), value, "a string")
+        if not _is_text(value):
+            raise _mismatch(self.at(key), value, "text without lone surrogates")
         return value
 
     def optional_text(self, key: str, default: str) -> str:
@@ -165,6 +188,8 @@ class Section:
         for index, item in enumerate(self._list(key, required)):
             if not isinstance(item, str):
                 raise _mismatch(f"{self.at(key)}[{index}]", item, "a string")
+            if not _is_text(item):
+                raise _mismatch(f"{self.at(key)}[{index}]", item, "text without lone surrogates")
             texts.append(item)
         return texts
 
@@ -176,6 +201,19 @@ class Section:
             self.warnings.append(f"{self.at(key)}: unknown key, ignored; known here are {known}")
 
 
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ConfigurationError("$", f"has the key {json.dumps(twice)} twice in one object, expected it once")
+    return members
+
+
+def _no_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON number")
+
+
 def parse(text: bytes, warnings: list[str]) -> Section:
     """The configuration's outermost object. Raises `ConfigurationError`."""
     try:
@@ -185,11 +223,15 @@ def parse(text: bytes, warnings: list[str]) -> Section:
     if not decoded.strip():
         raise ConfigurationError("$", "is empty, expected a JSON object with services and actionSets")
     try:
-        value: object = json.loads(decoded)
+        value: object = json.loads(decoded, object_pairs_hook=_object, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         raise ConfigurationError(
             "$", f"is not JSON at line {error.lineno}, column {error.colno}: {error.msg}"
         ) from None
     except RecursionError:
         raise ConfigurationError("$", "is nested too deeply") from None
+    except ConfigurationError:
+        raise
+    except ValueError as error:
+        raise ConfigurationError("$", f"is not JSON: {error}") from None
     return Section(value, "$", warnings)

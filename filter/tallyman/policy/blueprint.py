@@ -4,12 +4,10 @@ from typing import Final, final
 
 from tallyman.cel.environment import Environment
 from tallyman.config.configuration import AUTH, Configuration, Service
-from tallyman.config.document import ConfigurationError
 from tallyman.policy.auth import AuthAction
 from tallyman.policy.hosts import HostIndex
 from tallyman.policy.predicates import Conjunction, PredicateTable
 from tallyman.policy.rate_limit import LabelSet, RateLimitAction
-from tallyman.usage.json_pointer import JsonPointerError
 from tallyman.usage.wanted import WantedMembers
 
 MODEL_POINTER: Final = "/model"
@@ -68,7 +66,4 @@ class Blueprint:
     def _wanted(self) -> WantedMembers:
         """What expressions read of response bodies, and the model."""
         pointers = [path[1] for path in self.environment.paths if path[0] == "responseBodyJSON" and len(path) == 2]
-        try:
-            return WantedMembers([*pointers, MODEL_POINTER])
-        except JsonPointerError as error:
-            raise ConfigurationError("$.actionSets", f"responseBodyJSON: {error}") from None
+        return WantedMembers([*pointers, MODEL_POINTER])

@@ -4,9 +4,11 @@ from typing import Final, final
 
 from tallyman.cel.activation import Activation
 from tallyman.cel.environment import Environment, Program
-from tallyman.cel.errors import CelSyntaxError
+from tallyman.cel.errors import CelError, CelSyntaxError
+from tallyman.cel.values import Value
 from tallyman.config.configuration import Expression
 from tallyman.config.document import ConfigurationError
+from tallyman.usage import json_pointer
 
 _UNTESTED: Final = 0
 _FALSE: Final = 1
@@ -19,9 +21,35 @@ RESPONSE_ROOTS: Final = ("response", "responseBodyJSON")
 def compile_at(environment: Environment, source: str, path: str) -> Program:
     """Compile CEL. Raises `ConfigurationError` with the JSON path, the position and a caret."""
     try:
-        return environment.compile(source)
+        program = environment.compile(source)
     except CelSyntaxError as error:
         raise ConfigurationError(path, f"is not a valid CEL expression at {error}") from None
+    if program.calls:
+        problem = f"{program.calls[0]}() needs a JSON pointer that is written out, such as \"/usage/total_tokens\""
+        raise ConfigurationError(path, problem)
+    for slot in program.slots:
+        attribute = environment.paths[slot]
+        if attribute[0] == "requestBodyJSON":
+            raise ConfigurationError(path, "requestBodyJSON() cannot be read: requests go on before their bodies come")
+        if attribute[0] == "responseBodyJSON" and len(attribute) > 1:
+            try:
+                json_pointer.parse(attribute[1])
+            except json_pointer.JsonPointerError as error:
+                raise ConfigurationError(path, f"responseBodyJSON: {error}") from None
+    return program
+
+
+def constant_value(environment: Environment, program: Program, path: str, expected: str) -> Value:
+    """The value of a program that reads nothing, None for one that does.
+
+    Raises `ConfigurationError` if it always fails: that is better said now than with each request.
+    """
+    if program.slots:
+        return None
+    try:
+        return program.evaluate(Activation(environment))
+    except CelError as error:
+        raise ConfigurationError(path, f"always fails ({error}), expected {expected}") from None
 
 
 def needs_response(environment: Environment, program: Program) -> bool:
@@ -29,7 +57,7 @@ def needs_response(environment: Environment, program: Program) -> bool:
     for slot in program.slots:
         if environment.paths[slot][0] in RESPONSE_ROOTS:
             return True
-    return "responseBodyJSON" in program.calls
+    return False
 
 
 @final
@@ -49,6 +77,10 @@ class PredicateTable:
             number = self._numbers.get(expression.source)
             if number is None:
                 program = compile_at(self.environment, expression.source, expression.path)
+                value = constant_value(self.environment, program, expression.path, "true or false")
+                if value is not None and not isinstance(value, bool):
+                    problem = f"is a predicate that is always {value}, expected true or false"
+                    raise ConfigurationError(expression.path, problem)
                 number = len(self.programs)
                 self._numbers[expression.source] = number
                 self.programs.append(program)

@@ -10,7 +10,7 @@ from tallyman.cel.environment import Environment, Program
 from tallyman.cel.errors import CelError
 from tallyman.config.configuration import REPORT, Action, DataItem, Label
 from tallyman.config.document import ConfigurationError
-from tallyman.policy.predicates import Conjunction, PredicateTable, Verdicts, compile_at, needs_response
+from tallyman.policy.predicates import Conjunction, PredicateTable, Verdicts, compile_at, constant_value, needs_response
 from tallyman.wire import ratelimit
 
 DOMAIN_KEY: Final = "ratelimit.domain"
@@ -113,8 +113,10 @@ class RateLimitAction:
             self.blocks.append(CompiledBlock(table.conjunction(block.predicates), parts))
         if not self.is_report:
             late = self.predicates.late or any([block.predicates.late for block in self.blocks])
-            if late:
-                raise ConfigurationError(action.path, "reads the response, but the check is made before the request")
+            texts = [entry.text for block in self.blocks for _, entry in block.parts if entry is not None]
+            programs = [program for program in (self.domain, self.hits, *texts) if program is not None]
+            if late or any([needs_response(environment, program) for program in programs]):
+                raise ConfigurationError(action.path, "reads the response, but the check is made before the request goes on")
 
     def _parts(self, environment: Environment, data: list[DataItem]) -> list[tuple[bytes, Entry | None]]:
         parts: list[tuple[bytes, Entry | None]] = []
@@ -179,7 +181,9 @@ class RateLimitAction:
 def compile_text(environment: Environment, source: str, path: str) -> Program:
     """An expression as text, by CEL's `string()`. Raises `ConfigurationError` for the expression as written."""
     compile_at(environment, source, path)
-    return compile_at(environment, f"string({source}\n)", path)
+    text = compile_at(environment, f"string({source}\n)", path)
+    constant_value(environment, text, path, "something that string() takes")
+    return text
 
 
 def _text(environment: Environment, item: DataItem) -> Program:
@@ -190,5 +194,9 @@ def _text(environment: Environment, item: DataItem) -> Program:
 
 
 def _hits(environment: Environment, item: DataItem) -> Program:
-    compile_at(environment, item.value, item.path)
-    return compile_at(environment, f"int(uint({item.value}\n))", item.path)
+    bare = compile_at(environment, item.value, item.path)
+    if bare.slots and not item.is_expression:
+        raise ConfigurationError(item.path, f'found "{item.value}", expected a whole number that is not negative')
+    hits = compile_at(environment, f"int(uint({item.value}\n))", item.path)
+    constant_value(environment, hits, item.path, f"a whole number that is not negative, found {item.value}")
+    return hits
