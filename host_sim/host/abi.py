@@ -93,11 +93,11 @@ class FailurePolicy(Enum):
 class WasiErrno(IntEnum):
     SUCCESS = 0
     BADF = 8
+    NOTDIR = 20  # as Envoy has it; in WASI itself it is 54
     FAULT = 21
     INVAL = 28
     NOENT = 44
     NOSYS = 52
-    NOTDIR = 54
     NOTSUP = 58
 
 

@@ -248,8 +248,12 @@ def _wasi(*names: str) -> frozenset[str]:
 
 _WHILE_ALLOCATING: Final = _wasi("fd_write", "clock_time_get", "poll_oneoff") | {"env.proxy_log"}
 _WHILE_STARTING: Final = _WHILE_ALLOCATING | {"env.emscripten_notify_memory_growth"} | _wasi(
-    "args_sizes_get", "args_get", "environ_sizes_get", "environ_get", "clock_res_get", "random_get", "fd_fdstat_get",
-    "fd_fdstat_set_flags", "fd_prestat_get", "fd_prestat_dir_name", "fd_filestat_get",
+    "args_get", "args_sizes_get", "clock_res_get", "environ_get", "environ_sizes_get", "fd_advise", "fd_allocate",
+    "fd_datasync", "fd_fdstat_get", "fd_fdstat_set_flags", "fd_fdstat_set_rights", "fd_filestat_get",
+    "fd_filestat_set_size", "fd_filestat_set_times", "fd_pread", "fd_prestat_dir_name", "fd_prestat_get", "fd_pwrite",
+    "fd_readdir", "fd_renumber", "fd_sync", "fd_tell", "path_create_directory", "path_filestat_get",
+    "path_filestat_set_times", "path_link", "path_readlink", "path_remove_directory", "path_rename", "path_symlink",
+    "path_unlink_file", "random_get", "sock_accept", "sock_recv", "sock_send", "sock_shutdown",
 )  # fmt: skip
 
 _HEADERS: Final = ("proxy_on_request_headers", "proxy_on_response_headers")

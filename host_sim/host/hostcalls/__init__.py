@@ -14,6 +14,7 @@ from host_sim.host.hostcalls import (
     shared,
     streams,
     wasi,
+    wasi_files,
 )
 from host_sim.host.hostcalls.registry import HostCall
 
@@ -22,7 +23,7 @@ _PROXY: Final[dict[str, HostCall]] = {
     for family in (general, buffers, headers, properties, streams, callouts, shared, metrics, compat)
     for call in family.CALLS
 }
-_WASI: Final[dict[str, HostCall]] = {call.name: call for call in wasi.CALLS}
+_WASI: Final[dict[str, HostCall]] = {call.name: call for call in (*wasi.CALLS, *wasi_files.CALLS)}
 
 
 def find(module: str, name: str, version: AbiVersion) -> HostCall | None:

@@ -1,5 +1,7 @@
-"""The WASI functions that Envoy offers (proxy-wasm-cpp-host, `exports.cc`). No files, no sockets: output becomes log
-lines."""
+"""The WASI functions that Envoy fulfils (proxy-wasm-cpp-host, `exports.cc`).
+
+Output becomes log lines.
+"""
 
 import os
 import struct
@@ -22,6 +24,15 @@ _RIGHT_TO_WRITE = 64
 
 @_call("iiii:i")
 def fd_write(vm: VM, fd: int, vectors: int, count: int, written_out: int) -> int:
+    return _write(vm, fd, vectors, count, written_out)
+
+
+@_call("iiiIi:i")
+def fd_pwrite(vm: VM, fd: int, vectors: int, count: int, _offset: int, written_out: int) -> int:
+    return _write(vm, fd, vectors, count, written_out)
+
+
+def _write(vm: VM, fd: int, vectors: int, count: int, written_out: int) -> int:
     level = _OUTPUTS.get(fd)
     if level is None:
         return WasiErrno.BADF
@@ -108,54 +119,6 @@ def fd_fdstat_get(vm: VM, fd: int, stat_out: int) -> int:
         return WasiErrno.BADF
     vm.memory.write(stat_out, bytes(8) + _RIGHT_TO_WRITE.to_bytes(8, "little") + bytes(8))
     return WasiErrno.SUCCESS
-
-
-@_call("ii:i")
-def fd_fdstat_set_flags(_vm: VM, _fd: int, _flags: int) -> int:
-    return WasiErrno.NOSYS
-
-
-@_call("i:i")
-def fd_close(_vm: VM, _fd: int) -> int:
-    return WasiErrno.SUCCESS
-
-
-@_call("iIii:i")
-def fd_seek(_vm: VM, _fd: int, _offset: int, _whence: int, _position_out: int) -> int:
-    return WasiErrno.SUCCESS
-
-
-@_call("iiii:i")
-def fd_read(_vm: VM, _fd: int, _vectors: int, _count: int, _read_out: int) -> int:
-    return WasiErrno.NOSYS
-
-
-@_call("ii:i")
-def fd_filestat_get(_vm: VM, _fd: int, _stat_out: int) -> int:
-    return WasiErrno.BADF
-
-
-@_call("ii:i")
-def fd_prestat_get(_vm: VM, _fd: int, _prestat_out: int) -> int:
-    return WasiErrno.BADF
-
-
-@_call("iii:i")
-def fd_prestat_dir_name(_vm: VM, _fd: int, _path: int, _path_size: int) -> int:
-    return WasiErrno.NOSYS
-
-
-@_call("iiiii:i")
-def path_filestat_get(_vm: VM, _fd: int, _flags: int, _path: int, _path_size: int, _stat_out: int) -> int:
-    return WasiErrno.NOTSUP
-
-
-@_call("iiiiiIIii:i")
-def path_open(
-    _vm: VM, _fd: int, _lookup: int, _path: int, _path_size: int, _open_flags: int, _rights: int, _inherited: int,
-    _flags: int, _fd_out: int,
-) -> int:  # fmt: skip
-    return WasiErrno.NOENT
 
 
 @_call(":i")

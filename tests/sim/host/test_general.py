@@ -4,7 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from host_sim.host import ForeignFunctionFailed, Host, LogLevel, MetricType, StatsTag, Status, SystemClock
-from tests.sim.host.guest import Guest, scripted_module
+from tests.sim.host.guest import HOST_FUNCTIONS, Guest, scripted_module
 
 
 def tick(load, script, **options):
@@ -244,6 +244,30 @@ def test_exposition_with_tags_and_unfit_names(load):
         '# TYPE tokens_total counter\ntokens_total{user="ann"} 1.0\ntokens_total{user="b\\"c\\n"} 2.0\n'
         "# TYPE x_total counter\nx_total 4.0\n"
     )
+
+
+def test_there_are_no_files_and_no_sockets(load):
+    answers = {
+        "fd_allocate": (0, 8), "fd_sync": (0, 8), "fd_tell": (0, 8), "fd_filestat_set_times": (0, 8),
+        "fd_advise": (0, 0),
+        "fd_pread": (52, 52), "fd_readdir": (20, 20), "path_readlink": (58, 58), "path_create_directory": (58, 58),
+        "sock_accept": (58, 58), "sock_recv": (58, 58), "sock_send": (58, 58), "sock_shutdown": (58, 58),
+    }  # fmt: skip
+
+    def script(guest, *_):
+        for name, expected in answers.items():
+            for fd, status in zip((1, 5), expected, strict=True):
+                assert (
+                    yield name, fd, *[guest.at(index) for index in range(8)][: len(HOST_FUNCTIONS[name]) - 1]
+                ) == status
+        assert (yield "fd_renumber", 1, 2) == 58
+        assert (yield "fd_renumber", 1, 5) == 8
+        vectors, _ = guest.put(b"".join(value.to_bytes(4, "little") for value in guest.put("out")))
+        assert (yield "fd_pwrite", 2, vectors, 1, 99, guest.at(0)) == 0
+        assert guest.u32(0) == 3
+
+    _, plugin = tick(load, script)
+    assert plugin.logs[-1].text == "out"
 
 
 def test_wasi(load):

@@ -24,7 +24,7 @@ pairs = st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=20)), max_
 
 @pytest.fixture(scope="module")
 def host(compiled_modules):
-    return Host(scripted_module(), cache=compiled_modules)
+    return Host(scripted_module(), cache=compiled_modules, time_limit=10)
 
 
 @pytest.mark.parametrize("name", HOST_FUNCTIONS)

@@ -55,6 +55,35 @@ def test_command_starts_with_start():
     assert [record.text for record in Host(module, cache=None).load().logs] == ["s"]
 
 
+def test_modules_of_abi_0_1_0_run_too():
+    """Headers come without end of stream, a missing header is empty, and configuration has its own function."""
+    module = wat(
+        LOG,
+        '(import "env" "proxy_get_configuration" (func $configuration (param i32 i32) (result i32)))',
+        '(import "env" "proxy_get_header_map_value" (func $header (param i32 i32 i32 i32 i32) (result i32)))',
+        '(import "env" "proxy_continue_request" (func $continue (result i32)))',
+        MALLOC, MEMORY, ABI.replace("0_2_1", "0_1_0"),
+        """(func (export "proxy_on_configure") (param i32 i32) (result i32)
+             (drop (call $configuration (i32.const 0) (i32.const 4)))
+             (drop (call $log (i32.const 2) (i32.load (i32.const 0)) (i32.load (i32.const 4)))) (i32.const 1))
+           (func (export "proxy_on_request_headers") (param i32 i32) (result i32)
+             (if (call $header (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 0) (i32.const 4))
+               (then unreachable))
+             (i32.const 1))
+           (func (export "proxy_on_tick") (param i32)
+             (if (call $continue) (then unreachable)))""",
+    )  # fmt: skip
+    plugin = Host(module, cache=None).load(b"configuration")
+    assert [record.text for record in plugin.logs] == ["configuration"]
+    with plugin.stream() as stream:
+        assert stream.request_headers(GET).action is Action.PAUSE
+    plugin.tick()
+    assert plugin.failure is None
+    newer = '(import "env" "proxy_continue_stream" (func (param i32) (result i32)))'
+    with pytest.raises(ModuleRejected, match="V0_1_0 do not have"):
+        Host(wat(newer, ABI.replace("0_2_1", "0_1_0"), MEMORY, MALLOC), cache=None).load()
+
+
 @pytest.mark.parametrize("allocator", ["malloc", "proxy_on_memory_allocate"])
 def test_either_allocator_serves(allocator):
     assert Host(wat(ABI, MEMORY, MALLOC.replace("malloc", allocator)), cache=None).load().failure is None
