@@ -28,6 +28,7 @@ from toolchain import (
     zig_environment,
 )
 
+UNITS = 4
 _WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 
 
@@ -57,7 +58,7 @@ def link(entry: str, closure: Closure, compiled: CompiledModules | None, output:
         runtime = mypyc_runtime()
         flags = [*python, "-I", str(runtime), "-I", str(compiled.include), "-w", "-Os"]
         flags += [flag for header in ["CPy.h", *compiled.headers] for flag in ("-include", header)]
-        jobs += [(source, flags) for source in compiled.sources]
+        jobs += [(unit, flags) for unit in _units(compiled, work)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(_object, *zip(*jobs, strict=True)))
     _run(
@@ -78,6 +79,22 @@ def link(entry: str, closure: Closure, compiled: CompiledModules | None, output:
     )
 
 
+def _units(compiled: CompiledModules, work: Path) -> list[Path]:
+    """The generated sources in a few units of like size: an edit changes all of them, and headers cost the most."""
+    units: list[list[Path]] = [[] for _ in range(UNITS)]
+    sizes = [0] * UNITS
+    for source in sorted(compiled.sources, key=lambda path: (-path.stat().st_size, path.name)):
+        smallest = sizes.index(min(sizes))
+        units[smallest].append(source)
+        sizes[smallest] += source.stat().st_size
+    paths: list[Path] = []
+    for number, sources in enumerate(units):
+        path = work / f"unit{number}.c"
+        path.write_text("".join(f'#include "{source.name}"\n' for source in sorted(sources)))
+        paths.append(path)
+    return paths
+
+
 def _run(command: list[str], cwd: Path | None = None) -> None:
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=zig_environment(), check=False)
     if done.returncode != 0:
@@ -92,7 +109,7 @@ def _object(source: Path, flags: list[str]) -> Path:
     for folder in [source.parent, *folders]:
         # CPython's and mypyc's headers come with pinned packages: only what the build or the glue makes can change
         if CACHE in folder.parents or folder == GLUE:
-            for header in sorted(folder.glob("*.h")):
+            for header in sorted([*folder.glob("*.h"), *folder.glob("__native_*.c")]):
                 digest.update(header.read_bytes())
     if source.name == "frozen.c":
         for code in sorted(source.parent.glob("*.bin")):

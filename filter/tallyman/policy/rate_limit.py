@@ -111,12 +111,15 @@ class RateLimitAction:
         for block in action.blocks:
             parts = self._parts(environment, block.data)
             self.blocks.append(CompiledBlock(table.conjunction(block.predicates), parts))
-        if not self.is_report:
-            late = self.predicates.late or any([block.predicates.late for block in self.blocks])
-            texts = [entry.text for block in self.blocks for _, entry in block.parts if entry is not None]
-            programs = [program for program in (self.domain, self.hits, *texts) if program is not None]
-            if late or any([needs_response(environment, program) for program in programs]):
-                raise ConfigurationError(action.path, "reads the response, but the check is made before the request goes on")
+        if not self.is_report and self._reads_response(environment):
+            raise ConfigurationError(action.path, "reads the response, but the check is made before the request goes on")
+
+    def _reads_response(self, environment: Environment) -> bool:
+        if self.predicates.late or any([block.predicates.late for block in self.blocks]):
+            return True
+        texts = [entry.text for block in self.blocks for _, entry in block.parts if entry is not None]
+        programs = [program for program in (self.domain, self.hits, *texts) if program is not None]
+        return any([needs_response(environment, program) for program in programs])
 
     def _parts(self, environment: Environment, data: list[DataItem]) -> list[tuple[bytes, Entry | None]]:
         parts: list[tuple[bytes, Entry | None]] = []
