@@ -3,7 +3,7 @@
 Subclass `RootContext` and `HttpContext` (or `TcpContext`) and `register` the root context.
 """
 
-from proxywasm.callouts import GrpcReply, GrpcStream, HttpReply, UnaryCall
+from proxywasm.callouts import GrpcReply, GrpcStream, HttpReply, UnaryCall, grpc_service
 from proxywasm.context import Context, HttpContext, RootContext, StreamContext, TcpContext
 from proxywasm.dispatch import register
 from proxywasm.log import get_log_level, log
@@ -56,6 +56,7 @@ __all__ = [
     "as_text",
     "get_log_level",
     "get_shared",
+    "grpc_service",
     "log",
     "property_path",
     "register",

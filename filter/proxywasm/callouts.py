@@ -1,7 +1,8 @@
 """HTTP and gRPC call-outs.
 
-A call belongs to the context that made it: the host cancels it, without telling, when that context is deleted. A call
-that has to outlive a stream is made by its root context.
+A call belongs to the context that made it: when that is deleted, the answer has nobody to go to and is dropped. A call
+that has to outlive a stream is made by its root context. Envoy makes every call on behalf of the root context and names
+that one in the callbacks; the tables here find the context that is meant.
 """
 
 from collections.abc import Callable
@@ -10,6 +11,26 @@ from proxywasm.pairs import Pairs, encode_pairs
 from proxywasm.types import BufferType, GrpcStatus, MapType
 from proxywasm.views import Buffer, HeaderMap
 from proxywasm.vm import VM, CallSlot, ContextSlot
+
+
+def grpc_service(cluster: str) -> bytes:
+    """A serialized `envoy.config.core.v3.GrpcService` for a cluster.
+
+    Hosts also take a bare name, but Envoy first reads it as this message, and aborts on names that happen to be one.
+    """
+    name = cluster.encode()
+    return _message_field(_message_field(name))
+
+
+def _message_field(content: bytes) -> bytes:
+    """Field 1, length-delimited (protobuf encoding)."""
+    length = bytearray()
+    size = len(content)
+    while size > 0x7F:
+        length.append(size & 0x7F | 0x80)
+        size >>= 7
+    length.append(size)
+    return b"\x0a" + bytes(length) + content
 
 
 class HttpReply:
@@ -140,6 +161,8 @@ def grpc_call(
     metadata: Pairs | None,
 ) -> UnaryCall:
     """`proxy_grpc_call` on behalf of `context`; see `Context.grpc_call`."""
+    if isinstance(upstream, str):
+        upstream = grpc_service(upstream)
     VM.enter(context.id)
     serialized = encode_pairs(metadata) if metadata is not None else b""
     call_id = VM.host.grpc_call(upstream, service, method, serialized, message, timeout)
@@ -153,6 +176,8 @@ def open_grpc_stream(
     stream: GrpcStream, upstream: str | bytes, service: str, method: str, metadata: Pairs | None
 ) -> None:
     """`proxy_grpc_stream` on behalf of the stream's context; see `Context.open_grpc_stream`."""
+    if isinstance(upstream, str):
+        upstream = grpc_service(upstream)
     VM.enter(stream.context.id)
     serialized = encode_pairs(metadata) if metadata is not None else b""
     stream.id = VM.host.grpc_stream(upstream, service, method, serialized)

@@ -80,7 +80,7 @@ class Context(ContextSlot):
         timeout: int = 1000,
         metadata: Pairs | None = None,
     ) -> UnaryCall:
-        """Make a unary gRPC call; `upstream` is a cluster or a serialized `envoy.config.core.v3.GrpcService`.
+        """Make a unary gRPC call; `upstream` is a cluster, or a serialized `GrpcService` (see `grpc_service`).
 
         `timeout` is in ms. `on_reply` runs once. Raises `HostError` if the call cannot be made.
         """

@@ -56,7 +56,7 @@ class Vm:
             self.current = context_id
 
     def forget(self, context: ContextSlot) -> None:
-        """Drop a deleted context with its call-outs, which the host has cancelled without a word."""
+        """Drop a deleted context with its call-outs; their answers, should they still come, are for nobody."""
         for call_id in context.call_ids:
             # ids of HTTP and gRPC call-outs are counted apart: take only what belongs to this context
             for table in (self.http_calls, self.grpc_calls):

@@ -39,7 +39,7 @@ class CounterFamily:
             if found is not None:
                 return found
         parts = [f"{label}={_clean(value)}" for label, value in zip(self.labels, values, strict=True)]
-        counter = Counter(SEPARATOR.join([self.name, *parts, ""]))
+        counter = Counter(SEPARATOR.join([self.name, *parts, ""]) if parts else self.name)
         self._counters[values] = counter
         return counter
 

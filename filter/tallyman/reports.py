@@ -1,6 +1,6 @@
 """Reports of tokens to the rate-limit service.
 
-They belong to the root context: the host cancels the calls of a stream that has ended, and no response waits for them.
+They belong to the root context: no response waits for them, and their answers come after the stream has gone.
 """
 
 from typing import final
@@ -44,7 +44,7 @@ class Reporter:
     def call(self, service: Service, message: bytes, report: "Report") -> None:
         """Make the call of a report, as the root context."""
         grpc_service, method = METHODS[REPORT]
-        self._root.grpc_call(service.endpoint, grpc_service, method, message, report.on_reply, service.timeout_ms)
+        self._root.grpc_call(service.upstream, grpc_service, method, message, report.on_reply, service.timeout_ms)
 
 
 @final

@@ -2,7 +2,7 @@
 
 from typing import Final, final
 
-from proxywasm import Action, GrpcReply, HostError, HttpContext, LogLevel, StreamType
+from proxywasm import Action, GrpcReply, HostError, HttpContext, StreamType
 from proxywasm.pairs import Pairs
 
 from tallyman.attributes import StreamAttributes, request_host
@@ -56,7 +56,7 @@ class Stream(HttpContext):
             try:
                 chosen = candidate.predicates.holds(verdicts, attributes)
             except CelError as error:
-                self.log(LogLevel.WARN, f"action set {candidate.name}: its predicates cannot be told: {error}")
+                state.warnings.warn(f"action set {candidate.name}: its predicates cannot be told: {error}")
                 self._fail()
                 return _PAUSE
             if chosen:
@@ -86,7 +86,7 @@ class Stream(HttpContext):
             grpc_service, method = METHODS[step.service.kind]
             try:
                 self.grpc_call(
-                    step.service.endpoint, grpc_service, method, message, self._on_reply, step.service.timeout_ms
+                    step.service.upstream, grpc_service, method, message, self._on_reply, step.service.timeout_ms
                 )
             except HostError as error:
                 if self._service_failed(step.service, "not_sent", str(error)):
@@ -94,6 +94,9 @@ class Stream(HttpContext):
                 continue
             self._waiting = True
             return
+        assert self._attributes is not None
+        for slot in self._set.prefetch:
+            self._attributes.outcome(slot)
         self._state.metrics.allowed.increment()
         self._decide("allowed")
 
@@ -124,6 +127,8 @@ class Stream(HttpContext):
     def _on_reply(self, reply: GrpcReply) -> None:
         assert self._set is not None
         self._waiting = False
+        if self._answered:
+            return
         step = self._set.steps[self._next_step - 1]
         if not reply.ok:
             self._service_failed(step.service, status_name(reply.status), reply.detail)
@@ -145,7 +150,8 @@ class Stream(HttpContext):
         if denied is not None:
             headers = [(header.name, _header_text(header.value)) for header in denied.headers]
             self._state.metrics.denied.increment()
-            self._answer(denied.status or 403, denied.body.encode(), headers, "denied", "ext_authz_denied")
+            status = denied.status if 200 <= denied.status <= 599 else 403
+            self._answer(status, denied.body.encode(), headers, "denied", "ext_authz_denied")
             return
         if allowed is None:
             self._service_failed(service, "bad_reply", "the answer has no http_response")
@@ -158,8 +164,8 @@ class Stream(HttpContext):
         ):
             self._service_failed(service, "bad_reply", "ok_response changes more than request headers: not supported")
             return
-        attributes = self._attributes
-        assert attributes is not None
+        attributes, verdicts = self._attributes, self._verdicts
+        assert attributes is not None and verdicts is not None
         attributes.auth = answer.dynamic_metadata if answer.dynamic_metadata is not None else {}
         attributes.forget_under(("auth",))
         request_headers = self.request_headers
@@ -170,7 +176,8 @@ class Stream(HttpContext):
             else:
                 request_headers[header.name] = value
         if allowed.headers:
-            attributes.forget_under(("request", "headers"))
+            attributes.forget_under(("request",))
+        verdicts.forget()
 
     def _take_limit(self, service: Service, answer: ratelimit.RateLimitResponse) -> None:
         headers = [(name, _header_text(value)) for name, value in answer.response_headers_to_add]
@@ -224,6 +231,8 @@ class Stream(HttpContext):
 
     def on_response_headers(self, num_headers: int, end_of_stream: bool) -> Action:
         chosen, attributes, verdicts = self._set, self._attributes, self._verdicts
+        if self._waiting:
+            self._abandon()
         if chosen is None or self._answered or attributes is None or verdicts is None:
             return _CONTINUE
         headers = self.response_headers
@@ -267,9 +276,17 @@ class Stream(HttpContext):
         return _CONTINUE
 
     def on_done(self) -> bool:
+        if self._waiting:
+            self._abandon()
         # a body that has not ended by now was cut: by the client, by the upstream or by Envoy
         self._finish(True)
         return True
+
+    def _abandon(self) -> None:
+        """The stream ends, or another filter answers, while an answer is still owed: it comes too late."""
+        if not self._answered:
+            self._answered = True
+            self._decide("aborted")
 
     def _finish(self, cut: bool) -> None:
         """The response is over: count its tokens, and report them for each limit that applies."""

@@ -6,6 +6,8 @@ Our own options live beside it under `tallyman`; each is off or neutral by defau
 from typing import Final, final
 
 from tallyman.config.document import ConfigurationError, Section, parse
+from tallyman.wire.protobuf import message_field, text_field
+from tallyman.wire.protobuf import message_field, text_field
 
 AUTH: Final = "auth"
 RATELIMIT: Final = "ratelimit"
@@ -25,7 +27,8 @@ class Service:
     def __init__(self, name: str, kind: str, endpoint: str, deny: bool, timeout_ms: int) -> None:
         self.name = name
         self.kind = kind
-        self.endpoint = endpoint
+        self.upstream = message_field(1, text_field(1, endpoint))
+        """An envoy.config.core.v3.GrpcService: Envoy also takes a bare name, and aborts if that happens to be one."""
         self.deny = deny
         self.timeout_ms = timeout_ms
 

@@ -12,6 +12,9 @@ from tallyman.usage.wanted import WantedMembers
 
 MODEL_POINTER: Final = "/model"
 
+REQUEST_ROOTS: Final = ("request", "source", "destination", "connection")
+"""Attributes that have to be read before the request goes on."""
+
 
 @final
 class Step:
@@ -25,13 +28,25 @@ class Step:
 
 @final
 class CompiledActionSet:
-    """An action set: the calls before the request goes on, in order, and the reports after the response."""
+    """An action set: the calls before the request goes on, in order, and the reports after the response.
 
-    def __init__(self, name: str, predicates: Conjunction, steps: list[Step], reports: list[RateLimitAction]) -> None:
+    `prefetch` are attributes of the request that only reports and labels read: a host no longer tells them once the
+    request has gone on.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        predicates: Conjunction,
+        steps: list[Step],
+        reports: list[RateLimitAction],
+        prefetch: list[int],
+    ) -> None:
         self.name = name
         self.predicates = predicates
         self.steps = steps
         self.reports = reports
+        self.prefetch = prefetch
 
 
 @final
@@ -58,10 +73,16 @@ class Blueprint:
                 else:
                     steps.append(Step(action.service, None, limit))
             predicates = self.table.conjunction(action_set.predicates)
-            compiled = CompiledActionSet(action_set.name, predicates, steps, reports)
+            compiled = CompiledActionSet(action_set.name, predicates, steps, reports, self._prefetch(reports))
             for hostname in action_set.hostnames:
                 self.hosts.add(hostname, compiled)
         self.wanted = self._wanted()
+
+    def _prefetch(self, reports: list[RateLimitAction]) -> list[int]:
+        slots = {slot for label in self.labels.labels for slot in label.text.slots}
+        for report in reports:
+            slots |= report.slots(self.table)
+        return sorted([slot for slot in slots if self.environment.paths[slot][0] in REQUEST_ROOTS])
 
     def _wanted(self) -> WantedMembers:
         """What expressions read of response bodies, and the model."""

@@ -105,6 +105,10 @@ class Verdicts:
             self.known[number] = verdict
         return verdict == _TRUE
 
+    def forget(self) -> None:
+        """Attributes have changed: test every predicate again."""
+        self.known = [_UNTESTED] * len(self.known)
+
     def response_begins(self) -> None:
         """Predicates on the response were tested without one, if at all: test them again."""
         for number, late in enumerate(self.table.late):
@@ -121,8 +125,14 @@ class Conjunction:
         self.late = any([table.late[number] for number in numbers])
 
     def holds(self, verdicts: Verdicts, activation: Activation) -> bool:
-        """Raises CelError if a predicate fails before another is false."""
+        """Raises CelError if a predicate fails and none is false (cel-spec langdef.md, "Logical Operators")."""
+        failure: CelError | None = None
         for number in self.numbers:
-            if not verdicts.test(number, activation):
-                return False
+            try:
+                if not verdicts.test(number, activation):
+                    return False
+            except CelError as error:
+                failure = error
+        if failure is not None:
+            raise failure
         return True

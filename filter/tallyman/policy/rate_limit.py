@@ -145,6 +145,16 @@ class RateLimitAction:
             parts.append((constant, None))
         return parts
 
+    def slots(self, table: PredicateTable) -> set[int]:
+        """Every attribute that the action may read."""
+        numbers = [*self.predicates.numbers]
+        programs = [program for program in (self.domain, self.hits) if program is not None]
+        for block in self.blocks:
+            numbers.extend(block.predicates.numbers)
+            programs.extend([entry.text for _, entry in block.parts if entry is not None])
+        programs.extend([table.programs[number] for number in numbers])
+        return {slot for program in programs for slot in program.slots}
+
     def applies(self, verdicts: Verdicts, activation: Activation) -> bool:
         """Whether the action is to be taken at all. Raises CelError."""
         if not self.predicates.holds(verdicts, activation):
