@@ -7,7 +7,6 @@ from typing import Final, final
 
 from tallyman.config.document import ConfigurationError, Section, parse
 from tallyman.wire.protobuf import message_field, text_field
-from tallyman.wire.protobuf import message_field, text_field
 
 AUTH: Final = "auth"
 RATELIMIT: Final = "ratelimit"

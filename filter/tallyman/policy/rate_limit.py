@@ -112,7 +112,7 @@ class RateLimitAction:
             parts = self._parts(environment, block.data)
             self.blocks.append(CompiledBlock(table.conjunction(block.predicates), parts))
         if not self.is_report and self._reads_response(environment):
-            raise ConfigurationError(action.path, "reads the response, but the check is made before the request goes on")
+            raise ConfigurationError(action.path, "reads the response, but is taken before the request goes on")
 
     def _reads_response(self, environment: Environment) -> bool:
         if self.predicates.late or any([block.predicates.late for block in self.blocks]):
