@@ -255,7 +255,7 @@ def test_a_constant_that_is_no_bool_is_no_predicate(place: Place) -> None:
 
 def test_a_check_cannot_read_the_response() -> None:
     text = refusal(changed((*CHECK, "predicates"), ["response.code == 200"]))
-    assert text == "$.actionSets[0].actions[1]: reads the response, but the check is made before the request goes on"
+    assert text == "$.actionSets[0].actions[1]: reads the response, but is taken before the request goes on"
     value = 'responseBodyJSON("/usage/total_tokens")'
     assert refusal(changed((*BLOCK, "data", 1, "expression", "value"), value)) == text
     hits = {"expression": {"key": "ratelimit.hits_addend", "value": value}}
