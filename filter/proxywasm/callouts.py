@@ -56,7 +56,7 @@ class HttpReply:
     def status(self) -> int:
         """The `:status` of the response, 0 if there was none."""
         value = None if self.failed else self.headers.get(":status")
-        return int(value) if value is not None and value.isdecimal() else 0
+        return int(value) if value is not None and value.isascii() and value.isdecimal() else 0
 
     def body(self) -> bytes:
         return Buffer(self._context, BufferType.HTTP_CALL_RESPONSE_BODY).read() if self.body_size else b""
@@ -93,9 +93,7 @@ class UnaryCall(CallSlot):
 
     def cancel(self) -> None:
         """Give the call up; its callback will not run. Does nothing if it has ended."""
-        if VM.grpc_calls.pop(self.id, None) is not None:
-            VM.enter(self.context.id)
-            VM.host.grpc_cancel(self.id)
+        _cancel_grpc(self, self.id)
 
 
 class GrpcStream(CallSlot):
@@ -128,10 +126,17 @@ class GrpcStream(CallSlot):
         VM.host.grpc_close(self.id)
 
     def cancel(self) -> None:
-        """Reset the stream; no callback will run any more."""
-        if VM.grpc_calls.pop(self.id, None) is not None:
-            VM.enter(self.context.id)
-            VM.host.grpc_cancel(self.id)
+        """Reset the stream; no callback will run any more. Does nothing if it has ended."""
+        _cancel_grpc(self, self.id)
+
+
+def _cancel_grpc(call: CallSlot, call_id: int) -> None:
+    # a host may give the id of a call that has ended to a new one
+    if VM.grpc_calls.get(call_id) is call:
+        del VM.grpc_calls[call_id]
+        call.context.call_ids.remove(call_id)
+        VM.enter(call.context.id)
+        VM.host.grpc_cancel(call_id)
 
 
 def http_call(

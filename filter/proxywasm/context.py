@@ -133,15 +133,15 @@ class StreamContext(Context):
         self.root = root
         self.failed = False
         """An exception has ended this filter's work on the stream; its callbacks run no more."""
-        self.paused = -1
-        """The `StreamType` that waits for `continue_stream`, or -1."""
+        self.paused = 0
+        """A bit (`1 << StreamType`) for each direction that waits for `continue_stream`."""
 
     def on_log(self) -> None:
         """The stream is over; last chance to read its properties."""
 
     def continue_stream(self, stream: StreamType) -> None:
         """Go on after a callback has answered `Action.PAUSE`."""
-        self.paused = -1
+        self.paused &= ~(1 << stream)
         VM.enter(self.id)
         VM.host.continue_stream(stream)
 
@@ -151,8 +151,7 @@ class StreamContext(Context):
         VM.host.close_stream(stream)
 
     def refuse(self) -> None:
-        """End a stream after an exception when the root context fails closed."""
-        self.close_stream(StreamType.DOWNSTREAM)
+        """End the stream after an exception when the root context fails closed: with a 500, or by disconnecting."""
 
 
 class HttpContext(StreamContext):
@@ -235,6 +234,9 @@ class TcpContext(StreamContext):
 
     def on_upstream_close(self, peer: PeerType) -> None:
         """The upstream's side of the connection has closed."""
+
+    def refuse(self) -> None:
+        self.close_stream(StreamType.DOWNSTREAM)
 
     @property
     def downstream_data(self) -> Buffer:

@@ -7,7 +7,7 @@ from typing import Final
 
 from proxywasm import callouts
 from proxywasm.context import HttpContext, RootContext, StreamContext, TcpContext
-from proxywasm.failure import fail_stream, log_exception
+from proxywasm.failure import fail_stream, give_up, log_exception
 from proxywasm.types import Action, BufferType, MapType, PeerType, StreamType
 from proxywasm.views import HeaderMap
 from proxywasm.vm import VM, CallSlot, ContextSlot
@@ -17,7 +17,6 @@ _PAUSE: Final = 1
 _ROOT_ID: Final = b"plugin_root_id"
 
 _root_classes: dict[str, type[RootContext]] = {}
-_orphans: dict[int, RootContext] = {}
 
 
 def register(root_class: type[RootContext], root_id: str | None = None) -> None:
@@ -31,7 +30,9 @@ def on_context_create(context_id: int, parent_id: int) -> None:
     try:
         if parent_id == 0:
             root_id = (VM.host.get_property(_ROOT_ID) or b"").decode("utf-8", "surrogateescape")
-            root_class = _root_classes.get(root_id) or _root_classes["*"]
+            root_class = _root_classes.get(root_id) or _root_classes.get("*")
+            if root_class is None:
+                raise LookupError(f"no root context is registered for root id {root_id!r}")
             VM.contexts[context_id] = root_class(context_id)
             return
         parent = VM.contexts[parent_id]
@@ -40,8 +41,8 @@ def on_context_create(context_id: int, parent_id: int) -> None:
     except BaseException as error:
         log_exception("on_context_create", error)
         if isinstance(parent, RootContext):
-            # remembered, so that the stream's first callback is answered as the plugin has chosen
-            _orphans[context_id] = parent
+            # a context that fails with the stream's first callback, which tells what kind of stream it is
+            VM.contexts[context_id] = LostContext(context_id, parent)
 
 
 def on_vm_start(root_id: int, size: int) -> int:
@@ -91,6 +92,8 @@ def on_queue_ready(root_id: int, queue_id: int) -> None:
 
 
 def on_foreign_function(context_id: int, function_id: int, size: int) -> None:
+    # the one callback that can come while another runs: from within `call_foreign_function`
+    outer = VM.current
     VM.current = context_id
     try:
         context = VM.contexts.get(context_id)
@@ -98,6 +101,7 @@ def on_foreign_function(context_id: int, function_id: int, size: int) -> None:
             context.on_foreign_function(function_id, _configuration(BufferType.FOREIGN_FUNCTION_ARGUMENTS, size))
     except BaseException as error:
         log_exception("on_foreign_function", error)
+    VM.current = outer
 
 
 def on_done(context_id: int) -> int:
@@ -124,7 +128,6 @@ def on_log(context_id: int) -> None:
 def on_delete(context_id: int) -> None:
     VM.current = context_id
     try:
-        _orphans.pop(context_id, None)
         context = VM.contexts.get(context_id)
         if isinstance(context, RootContext | StreamContext):
             VM.forget(context)
@@ -133,14 +136,20 @@ def on_delete(context_id: int) -> None:
         log_exception("on_delete", error)
 
 
-def _absent(context_id: int) -> int:
-    """The action for a stream without a working context: it failed before, or could not be made."""
-    root = _orphans.pop(context_id, None)
-    if root is not None:
-        return fail_stream(context_id, "on_context_create", RuntimeError("the stream has no context"), root)
+class LostContext(StreamContext):
+    """Stands for the context of a stream that `RootContext.create_stream` could not make."""
+
+
+def _absent(context_id: int, kind: type[StreamContext]) -> int:
+    """The action for a stream without a working context: it failed before, could not be made, or is of other kind."""
     context = VM.contexts.get(context_id)
-    closed = isinstance(context, StreamContext) and context.failed and not context.root.fail_open
-    return _PAUSE if closed else _CONTINUE
+    if not isinstance(context, StreamContext):
+        return _CONTINUE
+    if isinstance(context, LostContext):
+        lost = kind(context_id, context.root)
+        VM.contexts[context_id] = lost
+        return give_up(lost)
+    return _PAUSE if context.failed and not context.root.fail_open else _CONTINUE
 
 
 def on_request_headers(context_id: int, num_headers: int, end_of_stream: int) -> int:
@@ -148,8 +157,8 @@ def on_request_headers(context_id: int, num_headers: int, end_of_stream: int) ->
     try:
         context = VM.contexts.get(context_id)
         if not isinstance(context, HttpContext) or context.failed:
-            return _absent(context_id)
-        return _request_action(context, context.on_request_headers(num_headers, end_of_stream != 0))
+            return _absent(context_id, HttpContext)
+        return _action(context, StreamType.HTTP_REQUEST, context.on_request_headers(num_headers, end_of_stream != 0))
     except BaseException as error:
         return fail_stream(context_id, "on_request_headers", error)
 
@@ -159,8 +168,8 @@ def on_request_body(context_id: int, size: int, end_of_stream: int) -> int:
     try:
         context = VM.contexts.get(context_id)
         if not isinstance(context, HttpContext) or context.failed:
-            return _absent(context_id)
-        return _request_action(context, context.on_request_body(size, end_of_stream != 0))
+            return _absent(context_id, HttpContext)
+        return _action(context, StreamType.HTTP_REQUEST, context.on_request_body(size, end_of_stream != 0))
     except BaseException as error:
         return fail_stream(context_id, "on_request_body", error)
 
@@ -170,8 +179,8 @@ def on_request_trailers(context_id: int, num_trailers: int) -> int:
     try:
         context = VM.contexts.get(context_id)
         if not isinstance(context, HttpContext) or context.failed:
-            return _absent(context_id)
-        return _request_action(context, context.on_request_trailers(num_trailers))
+            return _absent(context_id, HttpContext)
+        return _action(context, StreamType.HTTP_REQUEST, context.on_request_trailers(num_trailers))
     except BaseException as error:
         return fail_stream(context_id, "on_request_trailers", error)
 
@@ -183,7 +192,7 @@ def on_response_headers(context_id: int, num_headers: int, end_of_stream: int) -
         if not isinstance(context, HttpContext) or context.failed:
             # a failed stream has been answered: that answer passes here as a response
             return _CONTINUE
-        return _response_action(context, context.on_response_headers(num_headers, end_of_stream != 0))
+        return _action(context, StreamType.HTTP_RESPONSE, context.on_response_headers(num_headers, end_of_stream != 0))
     except BaseException as error:
         return fail_stream(context_id, "on_response_headers", error)
 
@@ -194,7 +203,7 @@ def on_response_body(context_id: int, size: int, end_of_stream: int) -> int:
         context = VM.contexts.get(context_id)
         if not isinstance(context, HttpContext) or context.failed:
             return _CONTINUE
-        return _response_action(context, context.on_response_body(size, end_of_stream != 0))
+        return _action(context, StreamType.HTTP_RESPONSE, context.on_response_body(size, end_of_stream != 0))
     except BaseException as error:
         return fail_stream(context_id, "on_response_body", error)
 
@@ -205,22 +214,18 @@ def on_response_trailers(context_id: int, num_trailers: int) -> int:
         context = VM.contexts.get(context_id)
         if not isinstance(context, HttpContext) or context.failed:
             return _CONTINUE
-        return _response_action(context, context.on_response_trailers(num_trailers))
+        return _action(context, StreamType.HTTP_RESPONSE, context.on_response_trailers(num_trailers))
     except BaseException as error:
         return fail_stream(context_id, "on_response_trailers", error)
 
 
-def _request_action(context: StreamContext, action: Action) -> int:
+def _action(context: StreamContext, stream: StreamType, action: Action) -> int:
+    """Remember a pause, so that a failure can let the stream go; refuse what untyped code may return instead."""
     if action is Action.CONTINUE:
         return _CONTINUE
-    context.paused = StreamType.HTTP_REQUEST
-    return _PAUSE
-
-
-def _response_action(context: StreamContext, action: Action) -> int:
-    if action is Action.CONTINUE:
-        return _CONTINUE
-    context.paused = StreamType.HTTP_RESPONSE
+    if action is not Action.PAUSE:
+        raise TypeError(f"expected an Action, got {action!r}")
+    context.paused |= 1 << stream
     return _PAUSE
 
 
@@ -229,8 +234,8 @@ def on_new_connection(context_id: int) -> int:
     try:
         context = VM.contexts.get(context_id)
         if not isinstance(context, TcpContext) or context.failed:
-            return _absent(context_id)
-        return context.on_new_connection()
+            return _absent(context_id, TcpContext)
+        return _action(context, StreamType.DOWNSTREAM, context.on_new_connection())
     except BaseException as error:
         return fail_stream(context_id, "on_new_connection", error)
 
@@ -240,8 +245,8 @@ def on_downstream_data(context_id: int, size: int, end_of_stream: int) -> int:
     try:
         context = VM.contexts.get(context_id)
         if not isinstance(context, TcpContext) or context.failed:
-            return _absent(context_id)
-        return context.on_downstream_data(size, end_of_stream != 0)
+            return _absent(context_id, TcpContext)
+        return _action(context, StreamType.DOWNSTREAM, context.on_downstream_data(size, end_of_stream != 0))
     except BaseException as error:
         return fail_stream(context_id, "on_downstream_data", error)
 
@@ -251,8 +256,8 @@ def on_upstream_data(context_id: int, size: int, end_of_stream: int) -> int:
     try:
         context = VM.contexts.get(context_id)
         if not isinstance(context, TcpContext) or context.failed:
-            return _absent(context_id)
-        return context.on_upstream_data(size, end_of_stream != 0)
+            return _absent(context_id, TcpContext)
+        return _action(context, StreamType.UPSTREAM, context.on_upstream_data(size, end_of_stream != 0))
     except BaseException as error:
         return fail_stream(context_id, "on_upstream_data", error)
 

@@ -2,7 +2,7 @@
 
 from types import TracebackType
 
-from proxywasm.context import RootContext, StreamContext
+from proxywasm.context import StreamContext
 from proxywasm.types import Action, LogLevel, StreamType
 from proxywasm.vm import VM, ContextSlot
 
@@ -33,7 +33,10 @@ def _describe_one(error: BaseException) -> str:
     if len(frames) > _MAX_FRAMES:
         half = _MAX_FRAMES // 2
         frames = [*frames[:half], f"  ... {len(frames) - _MAX_FRAMES} frames more ...", *frames[-half:]]
-    text = str(error)
+    try:
+        text = str(error)
+    except BaseException as second:
+        text = f"(its text cannot be made: {type(second).__name__})"
     if len(text) > _MAX_TEXT:
         text = text[:_MAX_TEXT] + "..."
     return "\n".join(["Traceback (most recent call last):", *frames, f"{type(error).__name__}: {text}"])
@@ -50,27 +53,23 @@ def log_exception(callback: str, error: BaseException) -> None:
             return
 
 
-def fail_stream(context_id: int, callback: str, error: BaseException, root: RootContext | None = None) -> int:
-    """Log `error` and treat the stream as its root context has chosen; answers the action for the host.
-
-    `root` is given when the stream's own context could not be made.
-    """
+def fail_stream(context_id: int, callback: str, error: BaseException) -> int:
+    """Log `error` and treat the stream as its root context has chosen; answers the action for the host."""
     log_exception(callback, error)
     context: ContextSlot | None = VM.contexts.get(context_id)
+    if not isinstance(context, StreamContext):
+        return Action.CONTINUE
+    return give_up(context)
+
+
+def give_up(context: StreamContext) -> int:
+    """End the filter's work on a stream: let it pass, or refuse it; answers the action for the host."""
+    context.failed = True
     try:
-        if context is None:
-            if root is None or root.fail_open:
-                return Action.CONTINUE
-            VM.enter(context_id)
-            VM.host.send_local_response(500, "filter_failed", b"Internal Server Error.\n", b"", 0xFFFFFFFF)
-            return Action.PAUSE
-        if not isinstance(context, StreamContext):
-            return Action.CONTINUE
-        context.failed = True
         if context.root.fail_open:
-            paused = context.paused
-            if paused >= 0:
-                context.continue_stream(StreamType(paused))
+            for stream in StreamType:
+                if context.paused & (1 << stream):
+                    context.continue_stream(stream)
             return Action.CONTINUE
         context.refuse()
     except BaseException as second:
