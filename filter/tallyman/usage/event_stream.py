@@ -9,6 +9,7 @@ from tallyman.usage.wanted import WantedMembers
 _BOM: Final = b"\xef\xbb\xbf"
 _DATA: Final = b"data:"
 _LONGEST_KNOWN: Final = 256
+_NEAR: Final = 1024
 
 _STREAM_START: Final = 0  # a byte order mark may come
 _LINE_START: Final = 1  # the field's name is not complete
@@ -151,7 +152,7 @@ class EventStream:
 def _in_outermost_object(chunk: bytes, key: int) -> bool:
     """Whether the key at `key` surely is a member of the outermost object in its event: the only `{` before it in the
     event opens the data, and the data begin the event."""
-    brace = chunk.rfind(b"{", 0, key)
+    brace = chunk.rfind(b"{", max(0, key - _NEAR), key)
     if key - 1 != brace and chunk[key - 1] != 0x2C:
         return False
     start = brace - 6

@@ -65,7 +65,7 @@ class MemberScanner:
         self.reasons: list[str] = []
         self.found: bool = False  # whether anything is in `values` or `reasons`
         self.broken: bool = False
-        self._gathered: list[bytes] = []
+        self._gathered: bytearray = bytearray()
         self.reset()
 
     def reset(self) -> None:
@@ -85,8 +85,7 @@ class MemberScanner:
         self._plain_to: int = 0
         self._carry: bytes = b""  # a string's beginning that may become a wanted key
         self._member: int = 0
-        self._gathered = []
-        self._gathered_size: int = 0
+        self._gathered.clear()
 
     def feed(self, data: bytes) -> None:
         if self._carry:
@@ -322,7 +321,7 @@ class MemberScanner:
     def _gather(self, data: bytes, at: int) -> int:
         """Gathers a value that comes in pieces or is long. `_depth` counts from 1, the outermost object, as outside."""
         stop = at
-        end = min(len(data), at + LONGEST_VALUE + 1 - self._gathered_size)
+        end = min(len(data), at + LONGEST_VALUE + 1 - len(self._gathered))
         whole = False
         while stop < end:
             byte = data[stop]
@@ -349,16 +348,14 @@ class MemberScanner:
                 whole = True
                 break
             stop += 1
-        self._gathered.append(data[at:stop])
-        self._gathered_size += stop - at
+        self._gathered += data[at:stop]
         if whole:
-            self._decode(b"".join(self._gathered).rstrip(_SPACE))
-        elif self._gathered_size > LONGEST_VALUE or self._depth > DEEPEST_VALUE + 1:
+            self._decode(bytes(self._gathered).rstrip(_SPACE))
+        elif len(self._gathered) > LONGEST_VALUE or self._depth > DEEPEST_VALUE + 1:
             self._fail("too_long")
         else:
             return stop
-        self._gathered = []
-        self._gathered_size = 0
+        self._gathered.clear()
         self._state = _INSIDE
         return stop
 

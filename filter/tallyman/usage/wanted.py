@@ -19,6 +19,7 @@ _SHORT_ESCAPES: Final = {
     "\r": "\\r",
     "\t": "\\t",
 }
+_NEAR: Final = 1024
 _LONGEST_ESCAPE: Final = 12  # a surrogate pair
 
 
@@ -54,6 +55,16 @@ class WantedMembers:
 
     def find_plain(self, data: bytes, start: int, end: int) -> int:
         """Where in `data[start:end]` the first wanted key stands that is written as in `literals`; -1 for nowhere."""
+        # Near first, so that a key that comes often does not have the others searched for to the end each time.
+        far = start + _NEAR
+        if far + self.longest_key < end:
+            first = self._first_plain(data, start, far + self.longest_key)
+            if first >= 0:
+                return first
+            start = far
+        return self._first_plain(data, start, end)
+
+    def _first_plain(self, data: bytes, start: int, end: int) -> int:
         first = -1
         for key in self.literals:
             found = data.find(key, start, end)

@@ -1,4 +1,5 @@
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -242,7 +243,7 @@ def test_no_more_than_the_longest_value_is_held() -> None:
     scanner.feed(b'{"usage":"')
     for _ in range(1000):
         scanner.feed(b"x" * 1000)
-        held = sum(map(len, scanner._gathered)) + len(scanner._carry)
+        held = len(scanner._gathered) + len(scanner._carry)
         assert held <= LONGEST_VALUE
 
 
@@ -286,6 +287,21 @@ def test_values_that_are_no_json_are_given_up(value: bytes) -> None:
         scanner = scan(b'{"usage":' + value + b',"model":"m"}', cuts)
         assert scanner.reasons[0] == "bad_json"
         assert scanner.values[0] is None
+
+
+def test_time_grows_with_the_document_only() -> None:
+    """A wanted key that comes often, nested or repeated, must not have the whole rest searched again each time."""
+
+    def seconds(items: int) -> float:
+        data = b'{"data":[' + b'{"model":1,"x":"usage"},' * items + b'{}],"usage":1}'
+        best = 1e9
+        for _ in range(3):
+            start = time.process_time()
+            assert members(scan(data)) == {"usage": 1}
+            best = min(best, time.process_time() - start)
+        return best
+
+    assert seconds(32_000) < 40 * seconds(2_000)
 
 
 def test_reset_forgets_everything() -> None:
