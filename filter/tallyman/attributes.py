@@ -6,7 +6,8 @@ documentation); what a header tells is taken from the header, which costs less t
 
 from typing import Final, final
 
-from proxywasm import HttpContext, property_path
+from proxywasm import HostError, HttpContext, property_path
+from proxywasm.pairs import decode_pairs
 
 from tallyman.cel.activation import Activation, Path
 from tallyman.cel.environment import Environment
@@ -85,7 +86,10 @@ class StreamAttributes(Activation):
         name = path[1]
         header = _REQUEST_HEADERS.get(name)
         if header is not None and len(path) == 2:
-            value = self._stream.request_headers.get(header)
+            try:
+                value = self._stream.request_headers.get(header)
+            except HostError:
+                return self._property(path)
             if value is None:
                 raise _absent(path)
             return value
@@ -103,16 +107,22 @@ class StreamAttributes(Activation):
         return value
 
     def _headers(self, path: Path, of_request: bool) -> Value:
+        """A header or all of them; from a property once the filter has let the map pass, when the host hides it."""
         headers = self._stream.request_headers if of_request else self._stream.response_headers
         if len(path) == 3:
-            value = headers.get(path[2])
+            try:
+                value = headers.get(path[2])
+            except HostError:
+                raw = self._bytes(path)
+                value = None if raw is None else raw.decode("utf-8", "surrogateescape")
             if value is None:
                 raise CelError(NO_SUCH_KEY, ".".join(path))
             return value
         if len(path) > 3:
             raise _absent(path)
+        pairs = headers.pairs() or decode_pairs(self._bytes(path) or b"")
         result: dict[Value, Value] = {}
-        for name, text in headers.pairs():
+        for name, text in pairs:
             before = result.get(name)
             result[name] = text if before is None else f"{before},{text}"
         return result
@@ -139,8 +149,15 @@ class StreamAttributes(Activation):
         value = self._property(path)
         return value if isinstance(value, str) else ""
 
+    def _bytes(self, path: Path) -> bytes | None:
+        """A property as the host has it; None if there is none, or none that can be told, such as null."""
+        try:
+            return self._stream.get_property(property_path(*path))
+        except HostError:
+            return None
+
     def _property(self, path: Path) -> Value:
-        value = self._stream.get_property(property_path(*path))
+        value = self._bytes(path)
         if value is None:
             raise _absent(path)
         kind = _KINDS.get(path[:2] if len(path) > 1 else path, _TEXT)

@@ -6,6 +6,7 @@ from proxywasm import LogLevel, RootContext
 from proxywasm.log import now
 
 _MOST: Final = 10
+_LONGEST: Final = 500
 _PERIOD_NS: Final = 10_000_000_000
 
 
@@ -28,4 +29,4 @@ class WarningLog:
             self._warned = 0
         self._warned += 1
         if self._warned <= _MOST:
-            self._root.log(LogLevel.WARN, message)
+            self._root.log(LogLevel.WARN, message if len(message) <= _LONGEST else f"{message[:_LONGEST]}...")
