@@ -6,14 +6,14 @@ documentation); what a header tells is taken from the header, which costs less t
 
 from typing import Final, final
 
-from proxywasm import HostError, HttpContext, property_path
+from proxywasm import HeaderMap, HostError, HttpContext, property_path
 from proxywasm.pairs import decode_pairs
 
 from tallyman.cel.activation import Activation, Path
 from tallyman.cel.environment import Environment
 from tallyman.cel.errors import NO_SUCH_ATTRIBUTE, NO_SUCH_KEY, CelError
 from tallyman.cel.values import Duration, Timestamp, UInt, Value
-from tallyman.policy.hosts import normalize_host, without_port
+from tallyman.policy.hosts import without_port
 from tallyman.usage.body import ResponseBody
 
 _REQUEST_HEADERS: Final = {
@@ -52,127 +52,188 @@ _KINDS: Final = {
 }
 
 
-def _absent(path: Path) -> CelError:
-    return CelError(NO_SUCH_ATTRIBUTE, ".".join(path))
+# where an attribute is found
+_PROPERTY: Final = 0
+_REQUEST_HEADER: Final = 1
+_RESPONSE_HEADER: Final = 2
+_REQUEST_HEADERS_MAP: Final = 3
+_RESPONSE_HEADERS_MAP: Final = 4
+_URL_PATH: Final = 5
+_QUERY: Final = 6
+_AUTH: Final = 7
+_BODY: Final = 8
+_REMOTE_ADDRESS: Final = 9
+
+
+@final
+class Source:
+    """Where the attribute at a path is found and what type it has: worked out once, read for each stream."""
+
+    def __init__(self, path: Path, identity_namespace: str) -> None:
+        self.path = path
+        self.place = _place(path)
+        self.name = path[-1]
+        """The header, or the JSON pointer."""
+        if self.place == _REQUEST_HEADER and path[1] != "headers":
+            self.name = _REQUEST_HEADERS[path[1]]
+        where = path
+        if self.place == _AUTH:
+            where = ("metadata", "filter_metadata", identity_namespace, *path[1:])
+        elif self.place == _REMOTE_ADDRESS:
+            where = ("source", "address")
+        self.property = property_path(*where)
+        self.kind: int = _KINDS.get(path[:2] if len(path) > 1 else path, _TEXT)
+        self.unsigned = path == ("connection", "id")
+
+    def absent(self) -> CelError:
+        reason = NO_SUCH_KEY if len(self.path) > 2 or self.place == _AUTH else NO_SUCH_ATTRIBUTE
+        return CelError(reason, ".".join(self.path))
+
+
+def _place(path: Path) -> int:
+    root = path[0]
+    name = path[1] if len(path) > 1 else ""
+    if root == "auth":
+        return _AUTH
+    if root == "responseBodyJSON":
+        return _BODY
+    if path == ("source", "remote_address"):
+        return _REMOTE_ADDRESS
+    if name == "headers" and root in ("request", "response"):
+        if len(path) == 3:
+            return _REQUEST_HEADER if root == "request" else _RESPONSE_HEADER
+        if len(path) == 2:
+            return _REQUEST_HEADERS_MAP if root == "request" else _RESPONSE_HEADERS_MAP
+    if root == "request" and len(path) == 2:
+        if name in _REQUEST_HEADERS:
+            return _REQUEST_HEADER
+        if name == "url_path":
+            return _URL_PATH
+        if name == "query":
+            return _QUERY
+    return _PROPERTY
+
+
+@final
+class Sources:
+    """The sources of an environment's attributes, by slot."""
+
+    def __init__(self, environment: Environment, identity_namespace: str) -> None:
+        self.environment = environment
+        self.path_slot = environment.slot(("request", "path"))
+        self._namespace = identity_namespace
+        self._by_slot: list[Source] = []
+
+    def at(self, slot: int) -> Source:
+        sources = self._by_slot
+        while slot >= len(sources):
+            sources.append(Source(self.environment.paths[len(sources)], self._namespace))
+        return sources[slot]
+
+    def under(self, root: str) -> list[int]:
+        """The slots of all attributes below `root` known by now."""
+        return [slot for slot, path in enumerate(self.environment.paths) if path[0] == root]
 
 
 @final
 class StreamAttributes(Activation):
     """The attributes of one HTTP stream. `auth` is what the auth service said, or None to ask dynamic metadata."""
 
-    def __init__(self, environment: Environment, stream: HttpContext, identity_namespace: str) -> None:
-        super().__init__(environment)
+    def __init__(self, sources: Sources, stream: HttpContext) -> None:
+        super().__init__(sources.environment)
+        self._sources = sources
         self._stream = stream
-        self._namespace = identity_namespace
         self.auth: dict[str, Value] | None = None
         self.body: ResponseBody | None = None
         """The response's body, once it has been read to its end."""
 
-    def fetch(self, path: Path) -> Value:
-        root = path[0]
-        if root == "request" and len(path) > 1:
-            return self._request(path)
-        if root == "auth":
-            return self._auth(path)
-        if root == "responseBodyJSON":
-            return self._response_body(path[1])
-        if root == "response" and len(path) > 1 and path[1] == "headers":
-            return self._headers(path, False)
-        if path == ("source", "remote_address"):
-            return without_port(self._text(("source", "address")))
-        return self._property(path)
-
-    def _request(self, path: Path) -> Value:
-        name = path[1]
-        header = _REQUEST_HEADERS.get(name)
-        if header is not None and len(path) == 2:
-            try:
-                value = self._stream.request_headers.get(header)
-            except HostError:
-                return self._property(path)
-            if value is None:
-                raise _absent(path)
-            return value
-        if name == "headers":
-            return self._headers(path, True)
-        if name == "url_path" and len(path) == 2:
+    def fetch_slot(self, slot: int) -> Value:
+        source = self._sources.at(slot)
+        place = source.place
+        if place == _REQUEST_HEADER:
+            return self._header(source, self._stream.request_headers)
+        if place == _AUTH and self.auth is not None:
+            return _member(self.auth, source)
+        if place in (_PROPERTY, _AUTH):
+            return self._property(source)
+        if place == _URL_PATH:
             return self._path().partition("?")[0]
-        if name == "query" and len(path) == 2:
+        if place == _QUERY:
             return self._path().partition("?")[2]
-        return self._property(path)
+        if place == _BODY:
+            return self._response_body(source)
+        if place == _RESPONSE_HEADER:
+            return self._header(source, self._stream.response_headers)
+        if place == _REMOTE_ADDRESS:
+            address = self._property(source)
+            return without_port(address) if isinstance(address, str) else ""
+        headers = self._stream.request_headers if place == _REQUEST_HEADERS_MAP else self._stream.response_headers
+        return self._header_map(source, headers)
 
     def _path(self) -> str:
-        value = self.get(self.table.slot(("request", "path")))
+        value = self.get(self._sources.path_slot)
         assert isinstance(value, str)
         return value
 
-    def _headers(self, path: Path, of_request: bool) -> Value:
-        """A header or all of them; from a property once the filter has let the map pass, when the host hides it."""
-        headers = self._stream.request_headers if of_request else self._stream.response_headers
-        if len(path) == 3:
-            try:
-                value = headers.get(path[2])
-            except HostError:
-                raw = self._bytes(path)
-                value = None if raw is None else raw.decode("utf-8", "surrogateescape")
-            if value is None:
-                raise CelError(NO_SUCH_KEY, ".".join(path))
-            return value
-        if len(path) > 3:
-            raise _absent(path)
-        pairs = headers.pairs() or decode_pairs(self._bytes(path) or b"")
+    def _header(self, source: Source, headers: HeaderMap) -> Value:
+        """A header; from a property once the filter has let the map pass, when the host hides it."""
+        try:
+            value = headers.get(source.name)
+        except HostError:
+            return self._property(source)
+        if value is None:
+            raise source.absent()
+        return value
+
+    def _header_map(self, source: Source, headers: HeaderMap) -> Value:
+        pairs = headers.pairs() or decode_pairs(self._bytes(source) or b"")
         result: dict[Value, Value] = {}
         for name, text in pairs:
             before = result.get(name)
             result[name] = text if before is None else f"{before},{text}"
         return result
 
-    def _auth(self, path: Path) -> Value:
-        if self.auth is None:
-            return self._property(("metadata", "filter_metadata", self._namespace, *path[1:]))
-        value: Value = self.auth
-        for name in path[1:]:
-            if not isinstance(value, dict) or name not in value:
-                raise CelError(NO_SUCH_KEY, ".".join(path))
-            value = value[name]
-        return value
-
-    def _response_body(self, pointer: str) -> Value:
+    def _response_body(self, source: Source) -> Value:
         if self.body is None:
             raise CelError(NO_SUCH_ATTRIBUTE, "responseBodyJSON before the end of the response")
         try:
-            return self.body.pointer(pointer)
+            return self.body.pointer(source.name)
         except KeyError:
-            raise CelError(NO_SUCH_KEY, f'responseBodyJSON("{pointer}")') from None
+            raise CelError(NO_SUCH_KEY, f'responseBodyJSON("{source.name}")') from None
 
-    def _text(self, path: Path) -> str:
-        value = self._property(path)
-        return value if isinstance(value, str) else ""
-
-    def _bytes(self, path: Path) -> bytes | None:
+    def _bytes(self, source: Source) -> bytes | None:
         """A property as the host has it; None if there is none, or none that can be told, such as null."""
         try:
-            return self._stream.get_property(property_path(*path))
+            return self._stream.get_property(source.property)
         except HostError:
             return None
 
-    def _property(self, path: Path) -> Value:
-        value = self._bytes(path)
+    def _property(self, source: Source) -> Value:
+        value = self._bytes(source)
         if value is None:
-            raise _absent(path)
-        kind = _KINDS.get(path[:2] if len(path) > 1 else path, _TEXT)
+            raise source.absent()
+        kind = source.kind
         if kind == _TEXT:
             return _guess(value)
         if kind == _BOOL:
             return value != b"\0"
         if len(value) != 8:
-            raise _absent(path)
+            raise source.absent()
         number = int.from_bytes(value, "little", signed=True)
         if kind == _TIMESTAMP:
             return Timestamp(number)
         if kind == _DURATION:
             return Duration(number)
-        return UInt(number) if path == ("connection", "id") and number >= 0 else number
+        return UInt(number) if source.unsigned and number >= 0 else number
+
+
+def _member(auth: dict[str, Value], source: Source) -> Value:
+    value: Value = auth
+    for name in source.path[1:]:
+        if not isinstance(value, dict) or name not in value:
+            raise source.absent()
+        value = value[name]
+    return value
 
 
 def _guess(value: bytes) -> Value:
@@ -180,8 +241,3 @@ def _guess(value: bytes) -> Value:
     if len(value) == 1 and value in b"\0\1":
         return value == b"\1"
     return value.decode("utf-8", "surrogateescape")
-
-
-def request_host(stream: HttpContext) -> str:
-    """The request's host, normalized for `HostIndex`; empty if it has none."""
-    return normalize_host(stream.request_headers.get(":authority") or "")

@@ -4,6 +4,7 @@ from typing import final
 
 from proxywasm import RootContext
 
+from tallyman.attributes import Sources
 from tallyman.config.configuration import Configuration
 from tallyman.metrics import Metrics
 from tallyman.policy.blueprint import Blueprint
@@ -18,6 +19,13 @@ class PluginState:
     def __init__(self, root: RootContext, configuration: Configuration) -> None:
         self.root = root
         self.blueprint = Blueprint(configuration)
+        environment = self.blueprint.environment
+        self.host_slot = environment.slot(("request", "host"))
+        self.sources = Sources(environment, configuration.options.identity_namespace)
+        self.request_slots = self.sources.under("request")
+        self.response_slots = self.sources.under("response")
+        self.auth_slots = self.sources.under("auth")
+        self.body_slots = self.sources.under("responseBodyJSON")
         self.metrics = Metrics([label.name for label in configuration.labels], configuration.options.max_series)
         self.warnings = WarningLog(root)
         self.reporter = Reporter(root, self.metrics, self.warnings)

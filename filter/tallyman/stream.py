@@ -5,11 +5,12 @@ from typing import Final, final
 from proxywasm import Action, GrpcReply, HostError, HttpContext, StreamType
 from proxywasm.pairs import Pairs
 
-from tallyman.attributes import StreamAttributes, request_host
+from tallyman.attributes import StreamAttributes
 from tallyman.cel.errors import CelError
 from tallyman.config.configuration import AUTH, Service
 from tallyman.plugin_state import PluginState
 from tallyman.policy.blueprint import MODEL_POINTER, CompiledActionSet, Step
+from tallyman.policy.hosts import normalize_host
 from tallyman.policy.predicates import Verdicts
 from tallyman.policy.rate_limit import RateLimitAction
 from tallyman.services import METHODS, status_name
@@ -46,11 +47,13 @@ class Stream(HttpContext):
 
     def on_request_headers(self, num_headers: int, end_of_stream: bool) -> Action:
         state = self._state
-        candidates = state.blueprint.hosts.find(request_host(self))
+        authority = self.request_headers.get(":authority") or ""
+        candidates = state.blueprint.hosts.find(normalize_host(authority))
         if not candidates:
             state.metrics.misses.increment()
             return _CONTINUE
-        attributes = StreamAttributes(state.blueprint.environment, self, state.blueprint.options.identity_namespace)
+        attributes = StreamAttributes(state.sources, self)
+        attributes.put(state.host_slot, authority)
         verdicts = Verdicts(state.blueprint.table)
         for candidate in candidates:
             try:
@@ -108,7 +111,7 @@ class Stream(HttpContext):
             if step.auth is not None:
                 if not step.auth.predicates.holds(verdicts, attributes):
                     return None
-                return step.auth.encode(attributes, self.request_headers.pairs())
+                return step.auth.encode(attributes, self.request_headers.serialized())
             assert step.limit is not None
             if not step.limit.applies(verdicts, attributes):
                 return None
@@ -167,7 +170,7 @@ class Stream(HttpContext):
         attributes, verdicts = self._attributes, self._verdicts
         assert attributes is not None and verdicts is not None
         attributes.auth = answer.dynamic_metadata if answer.dynamic_metadata is not None else {}
-        attributes.forget_under(("auth",))
+        attributes.forget_all(self._state.auth_slots)
         request_headers = self.request_headers
         for header in allowed.headers:
             value = _header_text(header.value)
@@ -176,7 +179,7 @@ class Stream(HttpContext):
             else:
                 request_headers[header.name] = value
         if allowed.headers:
-            attributes.forget_under(("request",))
+            attributes.forget_all(self._state.request_slots)
         verdicts.forget()
 
     def _take_limit(self, service: Service, answer: ratelimit.RateLimitResponse) -> None:
@@ -240,7 +243,7 @@ class Stream(HttpContext):
             headers.add(name, value)
         if not chosen.reports:
             return _CONTINUE
-        attributes.forget_under(("response",))
+        attributes.forget_all(self._state.response_slots)
         verdicts.response_begins()
         for report in chosen.reports:
             try:
@@ -288,6 +291,10 @@ class Stream(HttpContext):
             self._answered = True
             self._decide("aborted")
 
+    def on_delete(self) -> None:
+        # attributes and stream know each other: without this only the garbage collector would free them
+        self._attributes = None
+
     def _finish(self, cut: bool) -> None:
         """The response is over: count its tokens, and report them for each limit that applies."""
         body, attributes = self._body, self._attributes
@@ -299,7 +306,7 @@ class Stream(HttpContext):
         else:
             body.finish()
         attributes.body = body
-        attributes.forget_under(("responseBodyJSON",))
+        attributes.forget_all(self._state.body_slots)
         state = self._state
         values, failed = state.blueprint.labels.values(attributes, True)
         if failed:

@@ -48,6 +48,10 @@ class Activation:
         """The value at `path`, such as ("request", "headers", "host"). Raises CelError if there is none."""
         raise CelError(NO_SUCH_ATTRIBUTE, ".".join(path))
 
+    def fetch_slot(self, slot: int) -> Value:
+        """The same by slot, for those who have prepared something for each."""
+        return self.fetch(self.table.paths[slot])
+
     def call(self, name: str, arguments: list[Value]) -> Value:
         """The result of host function `name`. Raises CelError."""
         raise CelError(NO_SUCH_ATTRIBUTE, f"{name}() cannot be called here")
@@ -70,7 +74,7 @@ class Activation:
         else:
             self._grow()
         try:
-            outcome = self.fetch(self.table.paths[slot])
+            outcome = self.fetch_slot(slot)
         except CelError as error:
             outcome = error.with_traceback(None)
         outcomes[slot] = outcome
@@ -90,6 +94,13 @@ class Activation:
         """The next `get` of `slot` fetches again."""
         if slot < len(self._outcomes):
             self._outcomes[slot] = _UNFETCHED
+
+    def forget_all(self, slots: list[int]) -> None:
+        """The next `get` of each slot fetches again."""
+        outcomes = self._outcomes
+        for slot in slots:
+            if slot < len(outcomes):
+                outcomes[slot] = _UNFETCHED
 
     def forget_under(self, prefix: Path) -> None:
         """Forgets every attribute at, below or above `prefix`: a map above it holds what has changed."""

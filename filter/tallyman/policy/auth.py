@@ -4,7 +4,6 @@ from typing import Final, final
 
 from tallyman.cel.activation import Activation
 from tallyman.cel.environment import Environment, Program
-from tallyman.cel.errors import CelError
 from tallyman.cel.values import Timestamp
 from tallyman.config.configuration import Action, Label
 from tallyman.policy.hosts import without_port
@@ -35,6 +34,9 @@ class AuthAction:
         self.service = action.service
         self.predicates = table.conjunction(action.predicates)
         self._fields = _metadata_fields(environment, labels)
+        self._constant_metadata: bytes | None = None
+        if not any([field.text is not None and not field.text.is_constant for field in self._fields]):
+            self._constant_metadata = self._metadata(Activation(environment))
         self._builder = ext_authz.CheckRequestBuilder(action.scope)
         self._time = environment.slot(("request", "time"))
         names = ("method", "scheme", "host", "path", "protocol")
@@ -42,24 +44,37 @@ class AuthAction:
         self._source = (environment.slot(("source", "address")), environment.slot(("source", "port")))
         self._destination = (environment.slot(("destination", "address")), environment.slot(("destination", "port")))
 
-    def encode(self, activation: Activation, headers: list[tuple[str, str]]) -> bytes:
-        """The CheckRequest, with the request's `headers`.
+    def encode(self, activation: Activation, headers: bytes) -> bytes:
+        """The CheckRequest, with the request's `headers` as the host serializes them.
 
         Raises CelError when the metadata that goes along cannot be told, WireError when it is no JSON value.
         """
-        time = _or_none(activation, self._time)
-        method, scheme, host, path, protocol = [_text(activation, slot) for slot in self._request]
-        metadata: dict[str, dict[str, object]] = {}
-        for field in self._fields:
-            value: object = {"cel_expr": field.source} if field.text is None else field.text.evaluate(activation)
-            metadata.setdefault(field.domain, {})[field.field] = value
+        time = activation.outcome(self._time)
+        request = self._request
+        http = ext_authz.http_request(
+            _text(activation, request[0]),
+            _text(activation, request[1]),
+            _text(activation, request[2]),
+            _text(activation, request[3]),
+            _text(activation, request[4]),
+            headers,
+        )
         return self._builder.build(
             time.nanoseconds if isinstance(time, Timestamp) else 0,
             _peer(activation, self._source),
             _peer(activation, self._destination),
-            ext_authz.http_request(method, scheme, host, path, protocol, headers),
-            ext_authz.metadata_context(metadata),
+            http,
+            self._constant_metadata if self._constant_metadata is not None else self._metadata(activation),
         )
+
+    def _metadata(self, activation: Activation) -> bytes:
+        metadata: dict[str, dict[str, object]] = {}
+        for field in self._fields:
+            value: object = {"cel_expr": field.source}
+            if field.text is not None:
+                value = field.text.evaluate(activation)
+            metadata.setdefault(field.domain, {})[field.field] = value
+        return ext_authz.metadata_context(metadata)
 
 
 def _metadata_fields(environment: Environment, labels: list[Label]) -> list[MetadataField]:
@@ -75,19 +90,12 @@ def _metadata_fields(environment: Environment, labels: list[Label]) -> list[Meta
     return fields
 
 
-def _or_none(activation: Activation, slot: int) -> object:
-    try:
-        return activation.get(slot)
-    except CelError:
-        return None
-
-
 def _text(activation: Activation, slot: int) -> str:
-    value = _or_none(activation, slot)
+    value = activation.outcome(slot)
     return value if isinstance(value, str) else ""
 
 
 def _peer(activation: Activation, slots: tuple[int, int]) -> bytes:
     address = _text(activation, slots[0])
-    port = _or_none(activation, slots[1])
+    port = activation.outcome(slots[1])
     return ext_authz.peer(without_port(address), port if isinstance(port, int) else 0)

@@ -1,5 +1,6 @@
 """envoy.service.auth.v3.CheckRequest and CheckResponse (envoy/service/auth/v3: external_auth, attribute_context)."""
 
+from struct import error, unpack_from
 from typing import Final, final
 
 from tallyman.wire.headers import HeaderOption, decode_header_option
@@ -7,11 +8,14 @@ from tallyman.wire.protobuf import (
     LEN,
     VARINT,
     Reader,
+    WireError,
     as_int32,
+    bytes_field,
     integer_field,
     message_field,
     text,
     text_field,
+    varint,
 )
 from tallyman.wire.struct_pb import decode_struct, encode_struct
 from tallyman.wire.time_pb import encode_timestamp
@@ -34,19 +38,49 @@ _KEY: Final = 1 << 3 | LEN  # QueryParameter
 _VALUE: Final = 2 << 3 | LEN
 
 
-def http_request(
-    method: str, scheme: str, host: str, path: str, protocol: str, headers: list[tuple[str, str]]
-) -> bytes:
-    """An AttributeContext.HttpRequest. `path` includes the query. Headers go out as a map, so values of a repeated name
-    are joined as RFC 9110, section 5.3 has it, and cookies as RFC 9113, section 8.2.3."""
-    joined: dict[str, str] = {}
-    for name, value in headers:
+def http_request(method: str, scheme: str, host: str, path: str, protocol: str, headers: bytes) -> bytes:
+    """An AttributeContext.HttpRequest. `path` includes the query, `headers` are as Proxy-Wasm serializes them.
+
+    Headers go out as a map, so values of a repeated name are joined as RFC 9110, section 5.3 has it, and cookies as
+    RFC 9113, section 8.2.3. Raises `WireError` if `headers` are cut short.
+    """
+    joined: dict[bytes, bytes] = {}
+    for name, value in _serialized_pairs(headers):
         if name in joined:
-            value = joined[name] + ("; " if name == "cookie" else ",") + value
+            value = joined[name] + (b"; " if name == b"cookie" else b",") + value
         joined[name] = value
-    out = [text_field(2, method), _map_field(3, joined)]
+    out = [text_field(2, method)]
+    for name, value in joined.items():
+        entry = bytes_field(1, _utf8(name)) + bytes_field(2, _utf8(value))
+        out.append(b"\x1a" + varint(len(entry)) + entry)
     out += [text_field(4, path), text_field(5, host), text_field(6, scheme), text_field(10, protocol)]
     return b"".join(out)
+
+
+def _serialized_pairs(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Pairs of a serialized header map: a count, all lengths, then names and values, each with a NUL behind it."""
+    try:
+        count: int = unpack_from("<I", data, 0)[0] if data else 0
+        if 10 * count > len(data):
+            raise WireError(f"a header map of {len(data)} bytes cannot hold {count} pairs")
+        lengths: tuple[int, ...] = unpack_from(f"<{2 * count}I", data, 4) if count else ()
+    except error as reason:
+        raise WireError(f"a header map of {len(data)} bytes is cut short: {reason}") from None
+    pairs: list[tuple[bytes, bytes]] = []
+    position = 4 + 8 * count
+    for index in range(count):
+        middle = position + lengths[2 * index]
+        end = middle + 1 + lengths[2 * index + 1]
+        pairs.append((data[position:middle], data[middle + 1 : end]))
+        position = end + 1
+    if count and position > len(data):
+        raise WireError(f"a header map of {len(data)} bytes ends inside a pair")
+    return pairs
+
+
+def _utf8(value: bytes) -> bytes:
+    """What a `string` may hold: bytes that are not UTF-8 become `?`, one each."""
+    return value if value.isascii() else value.decode("utf-8", "surrogateescape").encode("utf-8", "replace")
 
 
 def peer(address: str, port: int) -> bytes:

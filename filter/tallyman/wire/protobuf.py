@@ -45,7 +45,7 @@ def signed(value: int) -> bytes:
 
 
 def tag(number: int, wire_type: int) -> bytes:
-    return varint(number << 3 | wire_type)
+    return _ONE_BYTE[number << 3 | wire_type] if number < 16 else varint(number << 3 | wire_type)
 
 
 def integer_field(number: int, value: int) -> bytes:

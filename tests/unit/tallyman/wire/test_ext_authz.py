@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.struct_pb2 import Struct
 from hypothesis import given
 from hypothesis import strategies as st
+from proxywasm.pairs import encode_pairs
 from tallyman.wire import ext_authz
 from tallyman.wire.headers import HeaderOption
 from tallyman.wire.protobuf import WireError
@@ -41,7 +42,7 @@ def test_requests_are_read_by_the_library(
         time,
         ext_authz.peer(*source),
         ext_authz.peer(*destination),
-        ext_authz.http_request(method, scheme, host, path, protocol, headers),
+        ext_authz.http_request(method, scheme, host, path, protocol, encode_pairs(headers)),
         ext_authz.metadata_context(metadata),
     )
     found = CheckRequest.FromString(message)
@@ -70,7 +71,9 @@ def test_the_request_for_the_tutorial() -> None:
         1_700_000_000_123_456_789,
         ext_authz.peer("10.0.0.1", 4321),
         ext_authz.peer("10.0.0.2", 80),
-        ext_authz.http_request("POST", "http", "llm.example", "/v1?a=b", "HTTP/1.1", [("authorization", "APIKEY k")]),
+        ext_authz.http_request(
+            "POST", "http", "llm.example", "/v1?a=b", "HTTP/1.1", encode_pairs([("authorization", "APIKEY k")])
+        ),
         ext_authz.metadata_context({"io.kuadrant": {"user": {"cel_expr": "auth.identity.userid"}}}),
     )
     assert MessageToDict(CheckRequest.FromString(message)) == {
@@ -197,3 +200,12 @@ def test_any_bytes_are_read_or_refused(message: bytes) -> None:
     except WireError:
         with pytest.raises(DecodeError):
             LibraryResponse.FromString(message)
+
+
+@given(st.lists(st.tuples(NAMES, TEXT), max_size=4), st.integers(0, 200))
+def test_header_maps_cut_short_are_refused(headers: list[tuple[str, str]], kept: int) -> None:
+    serialized = encode_pairs(headers)[:kept]
+    try:
+        ext_authz.http_request("", "", "", "", "", serialized)
+    except WireError:
+        assert serialized != encode_pairs(headers)
