@@ -43,14 +43,33 @@ def _describe_one(error: BaseException) -> str:
 
 
 def log_exception(callback: str, error: BaseException) -> None:
-    """Log `error` at error level. Never raises: out of memory, it logs less."""
+    """Log `error` at error level. Never raises: when memory stays short, it logs less."""
     try:
         VM.host.log(LogLevel.ERROR, f"uncaught exception in {callback}\n{describe(error)}")
     except BaseException:
+        _free_frames(error)
         try:
-            VM.host.log(LogLevel.ERROR, b"uncaught exception in a callback; its traceback could not be made")
+            VM.host.log(LogLevel.ERROR, f"uncaught exception in {callback}\n{describe(error)}")
         except BaseException:
-            return
+            _log_bare()
+
+
+def _free_frames(error: BaseException) -> None:
+    """Let go of what the local variables of `error`'s frames hold."""
+    trace: TracebackType | None = error.__traceback__
+    while trace is not None:
+        frame, trace = trace.tb_frame, trace.tb_next
+        try:
+            frame.clear()
+        except RuntimeError:
+            continue  # it still runs
+
+
+def _log_bare() -> None:
+    try:
+        VM.host.log(LogLevel.ERROR, b"uncaught exception in a callback; its traceback could not be made")
+    except BaseException:
+        return
 
 
 def fail_stream(context_id: int, callback: str, error: BaseException) -> int:

@@ -212,6 +212,36 @@ def test_a_log_that_fails_is_borne(host, recorded, monkeypatch):
     assert [reply[0] for reply in host.sides[stream].replies] == [500]
 
 
+def test_memory_that_the_failed_callback_holds_is_freed_for_the_log(host, recorded, monkeypatch):
+    """The first try to log fails while a local variable of the failed frame is alive."""
+
+    class Held:
+        alive = 0
+
+        def __init__(self):
+            Held.alive += 1
+
+        def __del__(self):
+            Held.alive -= 1
+
+    def on_tick(self):
+        held = Held()
+        raise MemoryError(str(held is None))
+
+    real_log = host.log
+
+    def log(level, message):
+        if Held.alive:
+            raise MemoryError
+        real_log(level, message)
+
+    monkeypatch.setattr(Root, "on_tick", on_tick)
+    monkeypatch.setattr(host, "log", log)
+    host.call(dispatch.on_tick, host.start(Root))
+    assert "uncaught exception in on_tick\n" in only_error(host)
+    assert "in on_tick\nMemoryError: False" in only_error(host)
+
+
 def raised(raise_it):
     try:
         raise_it()
