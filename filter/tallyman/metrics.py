@@ -38,7 +38,13 @@ class CounterFamily:
             found = self._counters.get(values)
             if found is not None:
                 return found
-        parts = [f"{label}={_clean(value)}" for label, value in zip(self.labels, values, strict=True)]
+        else:
+            # what is kept is bounded too: values that differ beyond the bound are the same counter
+            values = tuple([_clean(value) for value in values])
+            found = self._counters.get(values)
+            if found is not None:
+                return found
+        parts = [f"{label}={value}" for label, value in zip(self.labels, values, strict=True)]
         counter = Counter(SEPARATOR.join([self.name, *parts, ""]) if parts else self.name)
         self._counters[values] = counter
         return counter
@@ -55,7 +61,7 @@ class Metrics:
     """All metrics of one plugin configuration."""
 
     def __init__(self, label_names: list[str], max_series: int) -> None:
-        names = [name for name in label_names if name not in ("route", "model", "kind", "source")]
+        names = [name for name in label_names if name not in ("route", "model", "kind", "decision")]
         self.shown = [name in names for name in label_names]
         self.configs = Counter("kuadrant.configs")
         self.hits = Counter("kuadrant.hits")

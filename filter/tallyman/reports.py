@@ -3,7 +3,7 @@
 They belong to the root context: no response waits for them, and their answers come after the stream has gone.
 """
 
-from typing import final
+from typing import Final, final
 
 from proxywasm import GrpcReply, HostError, RootContext
 
@@ -13,6 +13,9 @@ from tallyman.services import METHODS, status_name
 from tallyman.warnings_log import WarningLog
 from tallyman.wire import ratelimit
 from tallyman.wire.protobuf import WireError
+
+MOST_PARTS: Final = 8
+"""Messages that one response may lead to: an upstream that claims 2^63 tokens must not become a flood."""
 
 
 @final
@@ -29,17 +32,24 @@ class Reporter:
 
         0 is not reported: Limitador would count it as 1.
         """
+        parts = 0
         while hits > 0:
+            if parts == MOST_PARTS:
+                self.lost(service, route, hits, "too_many_tokens", f"{MOST_PARTS} messages cannot tell so many")
+                return
+            parts += 1
             part = min(hits, ratelimit.MOST_HITS)
             hits -= part
             Report(self, service, route, part).send(ratelimit.request(domain, descriptors, part))
 
-    def lost(self, service: Service, route: str, hits: int, reason: str) -> None:
-        """A report did not arrive, or its answer says that it was not taken."""
+    def lost(self, service: Service, route: str, hits: int, reason: str, detail: str = "") -> None:
+        """A report was not made, did not arrive, or was not taken, as its answer says."""
         self._metrics.errors.increment()
         self._metrics.service_errors.add((service.name, reason), 1)
-        self._metrics.tokens_unreported.add((route,), hits)
-        self._warnings.warn(f"report of {hits} tokens on {route} to {service.name} failed: {reason}")
+        if hits:
+            self._metrics.tokens_unreported.add((route,), hits)
+        end = f": {detail}" if detail else ""
+        self._warnings.warn(f"report of {hits} tokens on {route} to {service.name} failed: {reason}{end}")
 
     def call(self, service: Service, message: bytes, report: "Report") -> None:
         """Make the call of a report, as the root context."""

@@ -39,7 +39,6 @@ class Stream(HttpContext):
         self._waiting = False
         self._answered = False
         self._response_headers: Pairs = []
-        self._reports: list[RateLimitAction] = []
         self._body: ResponseBody | None = None
         self._status = 0
 
@@ -243,16 +242,6 @@ class Stream(HttpContext):
             headers.add(name, value)
         if not chosen.reports:
             return _CONTINUE
-        attributes.forget_all(self._state.response_slots)
-        verdicts.response_begins()
-        for report in chosen.reports:
-            try:
-                if report.applies(verdicts, attributes):
-                    self._reports.append(report)
-            except CelError as error:
-                self._report_failed(report, "expression", str(error))
-        if not self._reports:
-            return _CONTINUE
         status = headers.get(":status") or ""
         self._status = int(status) if status.isdecimal() else 0
         self._body = ResponseBody(
@@ -305,24 +294,29 @@ class Stream(HttpContext):
             body.cut()
         else:
             body.finish()
+        state, chosen, verdicts = self._state, self._set, self._verdicts
+        assert chosen is not None and verdicts is not None
         attributes.body = body
-        attributes.forget_all(self._state.body_slots)
-        state = self._state
+        attributes.forget_all(state.body_slots)
+        attributes.forget_all(state.response_slots)
+        verdicts.response_begins()
         values, failed = state.blueprint.labels.values(attributes, True)
         if failed:
             state.metrics.label_errors.add((), failed)
         self._count(body, state.metrics.label_values(values))
         label_descriptor = state.blueprint.labels.descriptor(values, True)
-        verdicts = self._verdicts
-        assert verdicts is not None
-        for report in self._reports:
+        for report in chosen.reports:
             try:
+                if not report.applies(verdicts, attributes):
+                    continue
                 hits = self._hits(report, body, attributes)
                 if hits < 0:
                     continue
                 domain, descriptor = report.domain_and_descriptor(verdicts, attributes)
             except CelError as error:
-                self._report_failed(report, "expression", str(error))
+                usage = body.usage
+                tokens = 0 if usage is None or usage.total is None else usage.total
+                state.reporter.lost(report.service, report.scope, tokens, "expression", str(error))
                 continue
             state.reporter.send(report.service, report.scope, domain, descriptor + label_descriptor, hits)
 
@@ -359,11 +353,6 @@ class Stream(HttpContext):
         ):
             if count:
                 tokens.add((*labels, route, model, kind), count)
-
-    def _report_failed(self, report: RateLimitAction, reason: str, detail: str) -> None:
-        self._state.metrics.errors.increment()
-        self._state.metrics.service_errors.add((report.service.name, reason), 1)
-        self._state.warnings.warn(f"report to {report.service.name} on {report.scope} not made: {reason}: {detail}")
 
 
 def _header_text(value: bytes) -> str:

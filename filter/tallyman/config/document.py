@@ -4,7 +4,7 @@ import json
 import re
 from typing import Final, final
 
-_DURATION: Final = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)")
+_DURATION: Final = r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h)"
 _MILLISECONDS: Final = {"ns": 1e-6, "us": 1e-3, "µs": 1e-3, "μs": 1e-3, "ms": 1.0, "s": 1e3, "m": 60e3, "h": 3600e3}
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _SHOWN: Final = 80
@@ -149,10 +149,11 @@ class Section:
         expected = "a duration such as 200ms, 1.5s or 1m30s"
         if not isinstance(value, str) or len(value) > 32:
             raise _mismatch(self.at(key), value, expected)
+        duration = re.compile(_DURATION)
         total = 0.0
         end = 0
         while end < len(value):
-            match = _DURATION.match(value, end)
+            match = duration.match(value, end)
             if match is None:
                 raise _mismatch(self.at(key), value, expected)
             total += float(match.group(1)) * _MILLISECONDS[match.group(2)]
