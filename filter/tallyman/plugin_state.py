@@ -23,7 +23,10 @@ class PluginState:
         self.host_slot = environment.slot(("request", "host"))
         self.sources = Sources(environment, configuration.options.identity_namespace)
         self.request_slots = self.sources.under("request")
-        self.response_slots = self.sources.under("response")
+        paths = environment.paths
+        response_slots = self.sources.under("response")
+        self.response_header_slots = [slot for slot in response_slots if paths[slot][1:2] == ("headers",)]
+        self.response_slots = [slot for slot in response_slots if slot not in self.response_header_slots]
         self.auth_slots = self.sources.under("auth")
         self.body_slots = self.sources.under("responseBodyJSON")
         self.metrics = Metrics([label.name for label in configuration.labels], configuration.options.max_series)

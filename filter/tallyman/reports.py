@@ -82,7 +82,7 @@ class Report:
         except WireError:
             self._lost("bad_reply")
             return
-        if code != ratelimit.OK:
+        if code not in (ratelimit.OK, ratelimit.OVER_LIMIT):
             self._lost("bad_code")
 
     def _lost(self, reason: str) -> None:

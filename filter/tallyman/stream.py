@@ -242,6 +242,10 @@ class Stream(HttpContext):
             headers.add(name, value)
         if not chosen.reports:
             return _CONTINUE
+        for slot in self._state.response_header_slots:
+            # the host no longer tells them once the headers have gone on
+            attributes.forget(slot)
+            attributes.outcome(slot)
         status = headers.get(":status") or ""
         self._status = int(status) if status.isdecimal() else 0
         self._body = ResponseBody(
