@@ -41,8 +41,7 @@ def build(source: str, mode: str, output: Path | None, configuration: Path | Non
     partial = output.with_name(f".{output.name}")
     link(entry, closure, compiled, partial)
     built = time.monotonic() - begun
-    configured = configuration.read_bytes() if configuration else b""
-    verified = verify(partial, configured)
+    verified = verify(partial, _trial_configuration(entry, folder, configuration))
     partial.chmod(0o644)
     partial.replace(output)
     report = _report(output, mode, closure, compiled, verified)
@@ -60,6 +59,14 @@ def _entry(source: str) -> tuple[str, Path]:
     if (FILTER / source / "plugin.py").is_file():
         return f"{source}.plugin", FILTER
     raise BuildError(f"{source}: neither a file ending in .py nor a package with a plugin.py in {FILTER.name}/")
+
+
+def _trial_configuration(entry: str, folder: Path, given: Path | None) -> bytes:
+    """What the trial start is configured with: the file given, else the package's `trial.json`, else nothing."""
+    beside = (folder / entry.replace(".", "/")).parent / "trial.json"
+    if given is None and not beside.is_file():
+        return b""
+    return (given or beside).read_bytes()
 
 
 def _report(
@@ -102,7 +109,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("filter", help="a package in filter/ that has a plugin.py, or the path of a filter's main module")
     parser.add_argument("--mode", choices=("compiled", "bytecode"), default="compiled")
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--configuration", type=Path, help="plugin configuration for the trial start")
+    parser.add_argument("--configuration", type=Path, help="plugin configuration for the trial start (default: trial.json)")
     arguments = parser.parse_args(argv)
     try:
         build(arguments.filter, arguments.mode, arguments.output, arguments.configuration)
