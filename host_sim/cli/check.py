@@ -17,12 +17,17 @@ def add_parser(commands: Any) -> None:
     parser: argparse.ArgumentParser = commands.add_parser(
         "check",
         help="are these manifests fine, and what becomes of them?",
-        description="Reads Gateway API resources and Kuadrant policies as the operator does, and shows routes and limits"
-        " (with --output json also the plugin's configuration). What has no effect is named with its file and line.",
+        description="Reads Gateway API resources and Kuadrant policies as the operator does, and shows routes and"
+        " limits. What has no effect is named with its file and line.",
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="files and folders of manifests")
     parser.add_argument("--gateway", metavar="NAME", help="which Gateway, if there are several")
-    parser.add_argument("--output", choices=("text", "json"), default="text", help="what standard output shows")
+    parser.add_argument(
+        "--output",
+        choices=("text", "json", "plugin"),
+        default="text",
+        help="what standard output shows: tables, everything as JSON, or only the plugin's configuration",
+    )
     parser.set_defaults(run=run)
 
 
@@ -32,6 +37,8 @@ def run(arguments: argparse.Namespace) -> int:
         messages().print(f"note: {notice}", markup=False, soft_wrap=True)
     if arguments.output == "json":
         print(json.dumps(_document(translation), indent=2))
+    elif arguments.output == "plugin":
+        print(json.dumps(translation.plugin_configuration, indent=2))
     else:
         _show(translation)
     return 0
