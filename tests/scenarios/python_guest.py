@@ -6,7 +6,6 @@ modules import. `Imports` does what the C glue does: arguments go into that memo
 
 import struct
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, Final
 
 import proxywasm

@@ -166,7 +166,8 @@ def test_action_set_predicates_that_cannot_be_told_refuse(proxy: Proxy) -> None:
     assert stream.passed
     assert proxy.decisions() == {"error": 50}
     assert proxy.warned("action set chat")
-    assert len([line for line in proxy.logs if "action set chat" in line]) <= 10, "a flood of requests is no flood of logs"
+    lines = [line for line in proxy.logs if "action set chat" in line]
+    assert len(lines) <= 10, "a flood of requests is no flood of logs"
 
 
 def test_headers_of_the_auth_service_are_seen_by_later_predicates(proxy: Proxy) -> None:

@@ -132,7 +132,7 @@ def test_each_limit_that_applies_is_checked_and_reported(proxy: Proxy) -> None:
     stream.response(JSON_OK, completion())
     assert [value for name, value in stream.client_headers if name == "x-ratelimit-remaining"] == ["7", "70"]
     reports = proxy.calls
-    assert [list(report.entries[0])[0] for report in reports] == ["tokenlimit.minute", "tokenlimit.day"]
+    assert [next(iter(report.entries[0])) for report in reports] == ["tokenlimit.minute", "tokenlimit.day"]
     assert [report.limits.hits_addend for report in reports] == [30, 30]
     assert proxy.metric("tallyman_tokens_total", kind="total") == 30, "tokens are counted once, however many limits"
     assert proxy.metric("kuadrant.allowed") == 1

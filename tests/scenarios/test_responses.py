@@ -32,7 +32,8 @@ def events(*usages: object, done: bool = True, newline: str = "\n") -> bytes:
     """An event stream with a piece of text before each usage."""
     lines: list[str] = []
     for usage in usages:
-        for members in ({"choices": [{"delta": {"content": "Grüße 🎉"}}], "usage": None}, {"choices": [], "usage": usage}):
+        text = {"choices": [{"delta": {"content": "Grüße 🎉"}}], "usage": None}
+        for members in (text, {"choices": [], "usage": usage}):
             lines += [f"data: {json.dumps({'model': 'llama', **members}, ensure_ascii=False)}", ""]
     lines += ["data: [DONE]", ""] if done else []
     return newline.join([*lines, ""]).encode()
@@ -318,7 +319,9 @@ def test_labels_named_as_our_own_do_not_collide(proxy: Proxy) -> None:
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode), st.sampled_from([JSON_OK, EVENTS_OK]), st.randoms())
+@given(
+    st.binary(max_size=200) | st.text(max_size=200).map(str.encode), st.sampled_from([JSON_OK, EVENTS_OK]), st.randoms()
+)
 def test_any_body_passes_and_is_accounted_for(
     proxy: Proxy, body: bytes, headers: Headers, random: random.Random
 ) -> None:
