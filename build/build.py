@@ -1,8 +1,8 @@
 """Python to Proxy-Wasm: `python build/build.py tallyman`, or any filter written against the SDK.
 
-    python build/build.py tallyman                      -> dist/tallyman.wasm, dist/tallyman.wasm.json
-    python build/build.py filter/examples/header.py     -> dist/header.wasm
-    python build/build.py ~/mine/filter.py --mode bytecode --output mine.wasm
+python build/build.py tallyman                      -> dist/tallyman.wasm, dist/tallyman.wasm.json
+python build/build.py filter/examples/header.py     -> dist/header.wasm
+python build/build.py ~/mine/filter.py --mode bytecode --output mine.wasm
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def build(source: str, mode: str, output: Path | None, configuration: Path | Non
     partial = output.with_name(f".{output.name}")
     link(entry, closure, compiled, partial)
     built = time.monotonic() - begun
-    verified = verify(partial, _trial_configuration(entry, folder, configuration))
+    verified = verify(partial, configuration.read_bytes() if configuration else None)
     partial.chmod(0o644)
     partial.replace(output)
     report = _report(output, mode, closure, compiled, verified)
@@ -54,19 +54,13 @@ def _entry(source: str) -> tuple[str, Path]:
     path = Path(source)
     if path.suffix == ".py":
         if not path.is_file():
-            raise BuildError(f"{source}: no such file; expected a filter's main module, such as filter/examples/header.py")
+            raise BuildError(
+                f"{source}: no such file; expected a filter's main module, such as filter/examples/header.py"
+            )
         return path.stem, path.resolve().parent
     if (FILTER / source / "plugin.py").is_file():
         return f"{source}.plugin", FILTER
     raise BuildError(f"{source}: neither a file ending in .py nor a package with a plugin.py in {FILTER.name}/")
-
-
-def _trial_configuration(entry: str, folder: Path, given: Path | None) -> bytes:
-    """What the trial start is configured with: the file given, else the package's `trial.json`, else nothing."""
-    beside = (folder / entry.replace(".", "/")).parent / "trial.json"
-    if given is None and not beside.is_file():
-        return b""
-    return (given or beside).read_bytes()
 
 
 def _report(
@@ -106,10 +100,10 @@ def _print(output: Path, report: dict[str, object], verified: Verified, built: f
 
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("filter", help="a package in filter/ that has a plugin.py, or the path of a filter's main module")
+    parser.add_argument("filter", help="a package in filter/ with a plugin.py, or the path of a filter's main module")
     parser.add_argument("--mode", choices=("compiled", "bytecode"), default="compiled")
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--configuration", type=Path, help="plugin configuration for the trial start (default: trial.json)")
+    parser.add_argument("--configuration", type=Path, help="plugin configuration for the trial start")
     arguments = parser.parse_args(argv)
     try:
         build(arguments.filter, arguments.mode, arguments.output, arguments.configuration)

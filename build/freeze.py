@@ -12,7 +12,7 @@ import wasmtime
 from toolchain import BOOTSTRAP_MODULES, CACHE, CORE_BUILTINS, CORE_MODULES, FILTER, VM_LIB, BuildError, wasi_python
 
 # imports nothing but sys and marshal: whatever it imported would end up in the closure
-_GUEST = '''
+_GUEST = """
 import sys, marshal
 sys.path[:0] = sys.argv[3].split(",")
 bootstrap = dict(pair.split("=") for pair in sys.argv[2].split(","))
@@ -40,7 +40,7 @@ for name, module in sorted(sys.modules.items()):
         package = bool(spec.submodule_search_locations)
         frozen.append((name, package, ours, origin, marshal.dumps(code)))
 print((frozen, builtin, sys.version))
-'''
+"""
 
 
 @dataclass(frozen=True)

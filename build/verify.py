@@ -43,8 +43,10 @@ def verify(path: Path, configuration: bytes | None = None) -> Verified:
     for item in module.imports:
         proxy = item.module == "env" and str(item.name).startswith("proxy_")
         if not proxy and not (item.module == WASI and item.name in ALLOWED_WASI):
-            raise BuildError(f"{path}: imports {item.module}.{item.name}; allowed are env.proxy_* and {WASI}: "
-                             f"{', '.join(sorted(ALLOWED_WASI))}. Answer it in build/glue/wasi.c")
+            raise BuildError(
+                f"{path}: imports {item.module}.{item.name}; allowed are env.proxy_* and {WASI}: "
+                f"{', '.join(sorted(ALLOWED_WASI))}. Answer it in build/glue/wasi.c"
+            )
     exports = [item.name for item in module.exports]
     missing = required_exports() - set(exports)
     if missing:
@@ -52,9 +54,7 @@ def verify(path: Path, configuration: bytes | None = None) -> Verified:
 
     starts = [_start(engine, module, path, None) for _ in range(5)]
     configured = _start(engine, module, path, configuration)
-    return Verified(
-        imports, exports, min(start.elapsed_ms for start in starts), starts[0].memory, configured.memory
-    )
+    return Verified(imports, exports, min(start.elapsed_ms for start in starts), starts[0].memory, configured.memory)
 
 
 @dataclass(frozen=True)

@@ -9,22 +9,29 @@ TYPE_CHECKING = False
 class _Form:
     """A special form: may be subscripted, called and joined with `|`, and means nothing."""
 
-    def __getitem__(self, parameters):
+    def __getitem__(self, parameters: object) -> object:
         return self
 
-    def __or__(self, other):
+    def __or__(self, other: object) -> object:
         return self
 
     __ror__ = __or__
 
 
 class TypeVar(_Form):
-    def __init__(self, name, *constraints, bound=None, covariant=False, contravariant=False):
+    def __init__(
+        self,
+        name: str,
+        *constraints: object,
+        bound: object = None,
+        covariant: bool = False,
+        contravariant: bool = False,
+    ) -> None:
         self.__name__ = name
 
 
 class Generic:
-    def __class_getitem__(cls, parameters):
+    def __class_getitem__(cls, parameters: object) -> object:
         return cls
 
 
@@ -32,15 +39,15 @@ class Protocol(Generic):
     pass
 
 
-def _same(value):
+def _same(value: object) -> object:
     return value
 
 
-def cast(kind, value):
+def cast(kind: object, value: object) -> object:
     return value
 
 
-def NewType(name, kind):
+def NewType(name: str, kind: object) -> object:
     return kind
 
 

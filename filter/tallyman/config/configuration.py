@@ -79,9 +79,7 @@ class Action:
 class ActionSet:
     """What to do with requests for some hosts that meet some predicates."""
 
-    def __init__(
-        self, name: str, hostnames: list[str], predicates: list[Expression], actions: list[Action]
-    ) -> None:
+    def __init__(self, name: str, hostnames: list[str], predicates: list[Expression], actions: list[Action]) -> None:
         self.name = name
         self.hostnames = hostnames
         self.predicates = predicates
@@ -236,6 +234,4 @@ def _labels(section: Section) -> list[Label]:
 
 
 def _expressions(section: Section, key: str) -> list[Expression]:
-    return [
-        Expression(source, f"{section.at(key)}[{index}]") for index, source in enumerate(section.texts(key))
-    ]
+    return [Expression(source, f"{section.at(key)}[{index}]") for index, source in enumerate(section.texts(key))]

@@ -25,7 +25,7 @@ def compile_at(environment: Environment, source: str, path: str) -> Program:
     except CelSyntaxError as error:
         raise ConfigurationError(path, f"is not a valid CEL expression at {error}") from None
     if program.calls:
-        problem = f"{program.calls[0]}() needs a JSON pointer that is written out, such as \"/usage/total_tokens\""
+        problem = f'{program.calls[0]}() needs a JSON pointer that is written out, such as "/usage/total_tokens"'
         raise ConfigurationError(path, problem)
     for slot in program.slots:
         attribute = environment.paths[slot]
