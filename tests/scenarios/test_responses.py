@@ -318,7 +318,13 @@ def test_labels_named_as_our_own_do_not_collide(proxy: Proxy) -> None:
         assert len(names) == len(set(names)), metric.name
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    derandomize=True,  # every guest must see the same bodies
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     st.binary(max_size=200) | st.text(max_size=200).map(str.encode), st.sampled_from([JSON_OK, EVENTS_OK]), st.randoms()
 )

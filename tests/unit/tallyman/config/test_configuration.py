@@ -173,7 +173,7 @@ def test_what_is_not_json_is_refused(text: bytes, expected: str) -> None:
             "$.actionSets[0].actions[1].conditionalData[0].data[1].expression.value: found a list [], expected",
         ),
         (("requestData",), "x", '$.requestData: found a string "x", expected an object'),
-        (("requestData", "user"), "x", '$.requestData.user: is named "user" as $.requestData["metrics.labels.user"] is'),
+        (("requestData", "user"), "x", '$.requestData.user: is named "user" as $.requestData["metrics.labels.user"] i'),
         (("requestData", ""), "x", '$.requestData[""]: has no name'),
         (("requestData", "a"), 1, "$.requestData.a: found a number 1, expected a string"),
         (("tallyman",), 1, "$.tallyman: found a number 1, expected an object"),
