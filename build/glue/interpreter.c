@@ -100,5 +100,5 @@ void log_pending_exception(const char *where)
     if (!PyErr_Occurred())
         return;
     fprintf(stderr, "Python exception in %s\n", where);
-    PyErr_Print();
+    PyErr_PrintEx(0); /* without keeping it, and all its frames hold, in sys.last_traceback */
 }

@@ -45,24 +45,19 @@ def _describe_one(error: BaseException) -> str:
 def log_exception(callback: str, error: BaseException) -> None:
     """Log `error` at error level. Never raises: when memory stays short, it logs less."""
     try:
+        if isinstance(error, MemoryError):
+            _free_frames(error)
         VM.host.log(LogLevel.ERROR, f"uncaught exception in {callback}\n{describe(error)}")
     except BaseException:
-        _free_frames(error)
-        try:
-            VM.host.log(LogLevel.ERROR, f"uncaught exception in {callback}\n{describe(error)}")
-        except BaseException:
-            _log_bare()
+        _log_bare()
 
 
 def _free_frames(error: BaseException) -> None:
-    """Let go of what the local variables of `error`'s frames hold."""
+    """Let go of what the local variables of `error`'s frames hold, save those of the callback itself, which runs."""
     trace: TracebackType | None = error.__traceback__
-    while trace is not None:
-        frame, trace = trace.tb_frame, trace.tb_next
-        try:
-            frame.clear()
-        except RuntimeError:
-            continue  # it still runs
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+        trace.tb_frame.clear()
 
 
 def _log_bare() -> None:

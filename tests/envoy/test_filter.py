@@ -87,8 +87,9 @@ class World:
         """Every token that went out truthfully has been counted, and is in the limiter or known to be missing there."""
 
         async def condition() -> bool:
-            reported, unreported = await self.limiter("authorized_hits"), await self.metric(
-                "tallyman_tokens_unreported_total"
+            reported, unreported = (
+                await self.limiter("authorized_hits"),
+                await self.metric("tallyman_tokens_unreported_total"),
             )
             counted = await self.metric("tallyman_tokens_total", kind="total")
             return counted == self.simulator.ledger.total().reported_tokens == reported + unreported

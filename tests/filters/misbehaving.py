@@ -1,7 +1,8 @@
 """A filter that goes wrong where and how it is told to.
 
-A stream goes wrong in the callback that the request header `x-in` names; its plugin in the callbacks that its
-configuration names: `{"fail_open": false, "in": {"on_tick": "exception"}}`. How: a name of `trouble.TROUBLES`.
+A stream goes wrong in the callback that the request header `x-in` names; with `echo` it repeats headers `x-raw...`. Its
+plugin goes wrong in the callbacks that its configuration names: `{"fail_open": false, "in": {"on_tick": "exception"}}`.
+How: a name of `trouble.TROUBLES`.
 """
 
 import json
@@ -15,6 +16,7 @@ class Misbehaving(HttpContext):
         super().__init__(context_id, root)
         self.place = ""
         self.how = ""
+        self.raw: list[tuple[str, str]] = []
 
     def reach(self, place: str) -> Action:
         """Go wrong if this is the place."""
@@ -25,6 +27,9 @@ class Misbehaving(HttpContext):
     def on_request_headers(self, num_headers: int, end_of_stream: bool) -> Action:
         self.place = self.request_headers.get("x-in") or ""
         self.how = self.request_headers.get("x-how") or "exception"
+        if self.place == "echo":
+            # the host forgets a request's headers when it has ended
+            self.raw = [(name, value) for name, value in self.request_headers.pairs() if name.startswith("x-raw")]
         if self.place == "http_call":
             question = [(":method", "GET"), (":path", "/"), (":authority", "echo")]
             self.http_call("echo", question, self.on_http_reply, timeout=500)
@@ -47,9 +52,8 @@ class Misbehaving(HttpContext):
         return self.reach("on_request_trailers")
 
     def on_response_headers(self, num_headers: int, end_of_stream: bool) -> Action:
-        for name, value in self.request_headers.pairs() if self.place == "echo" else []:
-            if name.startswith("x-raw"):
-                self.response_headers.add(name, value)
+        for name, value in self.raw:
+            self.response_headers.add(name, value)
         return self.reach("on_response_headers")
 
     def on_response_body(self, size: int, end_of_stream: bool) -> Action:

@@ -213,7 +213,7 @@ def test_a_log_that_fails_is_borne(host, recorded, monkeypatch):
 
 
 def test_memory_that_the_failed_callback_holds_is_freed_for_the_log(host, recorded, monkeypatch):
-    """The first try to log fails while a local variable of the failed frame is alive."""
+    """Nothing can be logged while a local variable of the failed frame is alive."""
 
     class Held:
         alive = 0
