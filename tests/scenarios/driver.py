@@ -33,7 +33,7 @@ EVENTS_OK: Final = [(":status", "200"), ("content-type", "text/event-stream")]
 def completion(total: object = 30, prompt: object = 10, output: object = 20, **members: object) -> bytes:
     """A chat completion with this usage."""
     usage = {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": total}
-    choices = [{"index": 0, "message": {"role": "assistant", "content": "Größe → \"usage\": {}"}}]
+    choices = [{"index": 0, "message": {"role": "assistant", "content": 'Größe → "usage": {}'}}]
     return json.dumps({"id": "x", "model": "llama", "choices": choices, "usage": usage, **members}).encode()
 
 
@@ -61,7 +61,7 @@ class Call:
 
     def code(self, code: int, headers: Mapping[str, str] | None = None) -> None:
         """Answer a rate-limit request with an overall code."""
-        response = RateLimitResponse(overall_code=code)  # type: ignore[arg-type]
+        response = RateLimitResponse(overall_code=code)
         for key, value in (headers or {}).items():
             response.response_headers_to_add.append(HeaderValue(key=key, value=value))
         self.callout.reply(response.SerializeToString())
@@ -86,7 +86,7 @@ class Call:
     def deny(self, status: int = 0, body: str = "", headers: Mapping[str, str] | None = None) -> None:
         response = CheckResponse()
         response.denied_response.body = body
-        response.denied_response.status.code = status  # type: ignore[assignment]
+        response.denied_response.status.code = status
         response.denied_response.headers.extend(_options(headers))
         self.callout.reply(response.SerializeToString())
 

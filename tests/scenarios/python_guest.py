@@ -172,5 +172,3 @@ _SHAPES: Final[dict[str, tuple[str, Status | None]]] = {
 }  # fmt: skip
 """For each function its results, `i` a u32, `I` a u64, `b` bytes, `s` text, `x` one that is not used, and the status
 that stands for an absent value."""
-
-

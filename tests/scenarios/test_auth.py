@@ -1,11 +1,13 @@
 """Requests that meet no action set, and what the auth service's answers do."""
 
+from collections.abc import Callable
+
 import grpc
 import pytest
 from google.protobuf.json_format import MessageToDict
 
 from tests.scenarios.configurations import IDENTITY, auth_action, configuration, tutorial
-from tests.scenarios.driver import CHAT, EVENTS_OK, JSON_OK, UNKNOWN_CLUSTER, Proxy, completion
+from tests.scenarios.driver import CHAT, EVENTS_OK, JSON_OK, UNKNOWN_CLUSTER, Call, Proxy, completion
 
 AUTH_ONLY = configuration([auth_action()])
 
@@ -86,7 +88,7 @@ def test_a_denial_without_a_status_is_403(proxy: Proxy, status: int, sent: int) 
     assert (stream.reply.status, stream.reply.body) == (sent, "")
 
 
-FAILURES = {
+FAILURES: dict[str, Callable[[Call], None]] = {
     "unsupported response header": lambda call: call.allow(
         response_headers_to_add=[{"header": {"key": "a", "value": "b"}}]
     ),

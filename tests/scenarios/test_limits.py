@@ -1,5 +1,7 @@
 """Checks before the request goes on: what is asked, and what the answers do."""
 
+from collections.abc import Callable
+
 import pytest
 
 from tests.scenarios.configurations import (
@@ -63,7 +65,7 @@ def test_over_the_limit_is_429_with_the_limiters_headers(proxy: Proxy) -> None:
     assert (proxy.metric("kuadrant.denied"), proxy.metric("kuadrant.errors")) == (1, 0)
 
 
-BAD_ANSWERS = {
+BAD_ANSWERS: dict[str, tuple[Callable[[Call], None], str]] = {
     "unknown code": (lambda call: call.code(0), "bad_code"),
     "a code without a name": (lambda call: call.code(77), "bad_code"),
     "bad bytes": (lambda call: call.raw(b"\x08"), "bad_reply"),
@@ -199,9 +201,7 @@ def test_a_counter_that_cannot_be_told_follows_the_failure_mode(proxy: Proxy, mo
 
 
 def test_a_false_predicate_wins_over_one_that_fails(proxy: Proxy) -> None:
-    config = configuration(
-        [*limit_actions("a", ["auth.identity.level > 3", 'request.method == "GET"'])], limits="deny"
-    )
+    config = configuration([*limit_actions("a", ["auth.identity.level > 3", 'request.method == "GET"'])], limits="deny")
     proxy.load(config)
     stream = proxy.open()
     stream.request()

@@ -301,9 +301,11 @@ def test_label_sets_are_bounded(proxy: Proxy) -> None:
     tokens = [metric for metric in proxy.host.metrics if metric.name.startswith("tallyman_tokens_total")]
     assert len(tokens) <= 13
     assert sum(metric.value for metric in tokens) == 20 * 60
-    assert proxy.metric("tallyman_requests_total", decision="allowed") + proxy.metric(
-        "tallyman_requests_total", decision="__overflow__"
-    ) == 20
+    assert (
+        proxy.metric("tallyman_requests_total", decision="allowed")
+        + proxy.metric("tallyman_requests_total", decision="__overflow__")
+        == 20
+    )
 
 
 def test_labels_named_as_our_own_do_not_collide(proxy: Proxy) -> None:
