@@ -37,7 +37,7 @@ enum callback { CALLBACKS(ENUM) CALLBACK_COUNT };
 #define NAME(name, count, fallback) #name,
 static const char *const names[] = {CALLBACKS(NAME)};
 
-static PyObject *functions[CALLBACK_COUNT];
+static PyObject *functions[CALLBACK_COUNT], *rescue;
 
 int callbacks_init(PyObject *dispatch)
 {
@@ -46,7 +46,22 @@ int callbacks_init(PyObject *dispatch)
         if (functions[i] == NULL)
             return -1;
     }
-    return 0;
+    rescue = PyObject_GetAttrString(dispatch, "rescue");
+    return rescue == NULL ? -1 : 0;
+}
+
+/* The answer when Python has failed so badly that dispatch could not give one: memory was short, and is back now. */
+static uint32_t answer_failure(enum callback which, PyObject *context, uint32_t fallback)
+{
+    log_pending_exception(names[which]);
+    if (context == NULL || which < CALL_on_request_headers || which > CALL_on_upstream_data)
+        return fallback;
+    PyObject *result = PyObject_CallOneArg(rescue, context);
+    uint32_t answer = result ? (uint32_t)PyLong_AsUnsignedLongMask(result) : fallback;
+    Py_XDECREF(result);
+    if (PyErr_Occurred())
+        log_pending_exception("rescue");
+    return answer;
 }
 
 static uint32_t call(enum callback which, const uint32_t *numbers, size_t count, uint32_t fallback)
@@ -65,10 +80,8 @@ static uint32_t call(enum callback which, const uint32_t *numbers, size_t count,
             answer = (uint32_t)PyLong_AsUnsignedLongMask(result);
         Py_DECREF(result);
     }
-    if (PyErr_Occurred()) {
-        log_pending_exception(names[which]);
-        answer = fallback;
-    }
+    if (PyErr_Occurred())
+        answer = answer_failure(which, stack[1], fallback);
     while (made > 0)
         Py_DECREF(stack[made--]);
     return answer;

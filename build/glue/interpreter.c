@@ -99,6 +99,11 @@ void log_pending_exception(const char *where)
 {
     if (!PyErr_Occurred())
         return;
-    fprintf(stderr, "Python exception in %s\n", where);
+    if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        PyErr_Clear(); /* and with it all that its frames hold: first of all there must be memory again */
+        fprintf(stderr, "uncaught exception in %s\nMemoryError\n", where);
+        return;
+    }
+    fprintf(stderr, "uncaught exception in %s\n", where);
     PyErr_PrintEx(0); /* without keeping it, and all its frames hold, in sys.last_traceback */
 }

@@ -219,6 +219,13 @@ def on_response_trailers(context_id: int, num_trailers: int) -> int:
         return fail_stream(context_id, "on_response_trailers", error)
 
 
+def rescue(context_id: int) -> int:
+    """The action for a stream whose callback has raised past all handlers here, because even they had no memory."""
+    context = VM.contexts.get(context_id)
+    VM.current = context_id
+    return give_up(context) if isinstance(context, StreamContext) else _CONTINUE
+
+
 def _action(context: StreamContext, stream: StreamType, action: Action) -> int:
     """Remember a pause, so that a failure can let the stream go; refuse what untyped code may return instead."""
     if action is Action.CONTINUE:

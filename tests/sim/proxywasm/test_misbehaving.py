@@ -58,10 +58,11 @@ def test_every_trouble(load, how):
     stream = exchange(plugin, "on_request_headers", how)
     assert plugin.failure is None
     assert stream.local_reply.status == 500
-    (error,) = errors(plugin)
-    assert error.startswith("uncaught exception in on_request_headers\nTraceback (most recent call last):\n")
-    assert "in on_request_headers" in error
+    error = "\n".join(errors(plugin))
+    assert error.startswith("uncaught exception in on_request_headers\n")
     assert f"\n{expected(how)}" in error
+    # with memory exhausted by small objects there may be none left for a traceback
+    assert how == "small objects" or (len(errors(plugin)) == 1 and "\n  File " in error)
     assert plugin.memory_size <= MAX_MEMORY
     assert is_well(plugin)
 

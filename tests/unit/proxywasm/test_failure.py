@@ -242,6 +242,16 @@ def test_memory_that_the_failed_callback_holds_is_freed_for_the_log(host, record
     assert "in on_tick\nMemoryError: False" in only_error(host)
 
 
+@pytest.mark.parametrize("fail_open", [False, True])
+def test_rescue_answers_for_a_callback_that_could_not(host, recorded, fail_open):
+    recorded.fail_open = fail_open
+    root = host.start(Root)
+    stream = host.stream(root)
+    assert host.call(dispatch.rescue, stream) == (Action.CONTINUE if fail_open else Action.PAUSE)
+    assert len(host.sides[stream].replies) == (not fail_open)
+    assert host.call(dispatch.rescue, root) == host.call(dispatch.rescue, 99) == Action.CONTINUE
+
+
 def raised(raise_it):
     try:
         raise_it()
