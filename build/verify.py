@@ -38,7 +38,10 @@ def verify(path: Path, configuration: bytes | None = None) -> Verified:
     Raises `BuildError` naming what is wrong.
     """
     engine = wasmtime.Engine()
-    module = wasmtime.Module.from_file(engine, str(path))
+    try:
+        module = wasmtime.Module(engine, path.read_bytes())
+    except wasmtime.WasmtimeError as error:
+        raise BuildError(f"{path}: not a WebAssembly module: {error}") from None
     imports = [f"{item.module}.{item.name}" for item in module.imports]
     for item in module.imports:
         proxy = item.module == "env" and str(item.name).startswith("proxy_")
@@ -83,7 +86,7 @@ def _start(engine: wasmtime.Engine, module: wasmtime.Module, path: Path, configu
         assert isinstance(function, wasmtime.Func)
         try:
             return function(store, *arguments)
-        except wasmtime.WasmtimeError as error:
+        except (wasmtime.Trap, wasmtime.WasmtimeError) as error:
             raise BuildError(f"{path}: {name} failed: {error}\n{host.log_text()}") from None
 
     call("_initialize")
