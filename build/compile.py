@@ -25,6 +25,11 @@ import sys, sysconfig
 answer = sysconfig.get_config_var
 target = {"SIZEOF_SIZE_T": 4, "EXT_SUFFIX": ".wasm"}
 sysconfig.get_config_var = lambda name: target.get(name, answer(name))
+# mypyc leaves reference counts of True, False and None alone if the Python it runs on has immortal objects (from 3.12 on).
+# The one in the VM has none, and would end when the last reference is gone.
+running, sys.version_info = sys.version_info, (*map(int, sys.argv[3].split(".")), 0, "final", 0)
+import mypyc.common
+sys.version_info = running
 from mypyc.build import mypyc_build
 from mypyc.options import CompilerOptions
 target, group, version, *paths = sys.argv[1:]
