@@ -21,7 +21,7 @@ def test_memory_is_flat(make_host, build_filter, mode):
     read(1000)
     settled = plugin.memory_size
     for _ in range(10):
-        read(10_000)
+        read(4000)
     assert plugin.memory_size == settled
     assert plugin.failure is None
 
