@@ -21,17 +21,21 @@ GROUP_MODULE = f"{GROUP}__mypyc"
 """The module that holds what compiled modules share; the glue imports it before them."""
 
 _MYPYC = """
-import sys, sysconfig
+import collections, sys, sysconfig
 answer = sysconfig.get_config_var
 target = {"SIZEOF_SIZE_T": 4, "EXT_SUFFIX": ".wasm"}
 sysconfig.get_config_var = lambda name: target.get(name, answer(name))
-# mypyc leaves reference counts of True, False and None alone if the Python it runs on has immortal objects (from 3.12 on).
-# The one in the VM has none, and would end when the last reference is gone.
-running, sys.version_info = sys.version_info, (*map(int, sys.argv[3].split(".")), 0, "final", 0)
+import importlib.machinery
+importlib.machinery.EXTENSION_SUFFIXES[:] = [".wasm"]
+# mypyc writes C for the Python it runs on. The VM's counts references where later ones do not, and has other structs.
+Version = collections.namedtuple("Version", "major minor micro releaselevel serial")
+running, older = sys.version_info, Version(*map(int, sys.argv[3].split(".")), 0, "final", 0)
+sys.version_info = older
 import mypyc.common
-sys.version_info = running
+sys.version_info = running  # what is imported next is compiled for the Python that runs
 from mypyc.build import mypyc_build
 from mypyc.options import CompilerOptions
+sys.version_info = older
 target, group, version, *paths = sys.argv[1:]
 options = CompilerOptions(
     multi_file=True,
