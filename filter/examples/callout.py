@@ -1,4 +1,4 @@
-"""Asks a service about each request: only what it answers with 200 goes on.
+"""Asks a service about each request: what it answers with 200 goes on, all else is refused.
 
 The plugin's configuration decides what happens when there is no verdict, because the service is down or slow or
 because this filter has a bug: `open` lets the request pass, anything else refuses it.
@@ -19,11 +19,13 @@ class Guarded(HttpContext):
         return Action.PAUSE
 
     def on_verdict(self, reply: HttpReply) -> None:
-        if reply.failed:
+        # Envoy answers in place of a service that it cannot reach (503) or that is late (504)
+        silent = reply.failed or reply.status >= 500
+        if silent:
             self.log(LogLevel.WARN, f"no verdict from {CLUSTER}")
-        if reply.status == 200 or (reply.failed and self.root.fail_open):
+        if reply.status == 200 or (silent and self.root.fail_open):
             self.continue_stream(StreamType.HTTP_REQUEST)
-        elif reply.failed:
+        elif silent:
             self.send_local_response(503, b"no verdict\n", details="gatekeeper_silent")
         else:
             self.send_local_response(403, reply.body(), details="gatekeeper_refused")

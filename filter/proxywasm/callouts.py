@@ -39,7 +39,7 @@ class HttpReply:
     def __init__(self, context: ContextSlot, num_headers: int, body_size: int, num_trailers: int) -> None:
         self._context = context
         self.failed = num_headers == 0
-        """No response: connection failure, timeout or reset."""
+        """No response: the call was reset. Envoy answers in place of what it cannot reach (503) or waits for (504)."""
         self.num_headers = num_headers
         self.body_size = body_size
         self.num_trailers = num_trailers
