@@ -34,7 +34,7 @@ def add_parser(commands: Any) -> None:
 def run(arguments: argparse.Namespace) -> int:
     translation = translate(load_resources(arguments.paths), arguments.gateway)
     for notice in translation.notices:
-        messages().print(f"note: {notice}", markup=False, soft_wrap=True)
+        messages().print(f"note: {notice}", soft_wrap=True)
     if arguments.output == "json":
         print(json.dumps(_document(translation), indent=2))
     elif arguments.output == "plugin":
@@ -71,4 +71,4 @@ def _show(translation: Translation) -> None:
         limits.add_row(limit["namespace"], limit["name"], str(limit["max_value"]), f"{limit['seconds']} s", counted)
     console.print(limits)
     labels = [key.removeprefix("metrics.labels.") for key in translation.plugin_configuration.get("requestData", {})]
-    console.print(f"metric labels: {', '.join(labels) or 'none'}", markup=False)
+    console.print(f"metric labels: {', '.join(labels) or 'none'}")

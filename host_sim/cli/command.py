@@ -28,10 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return int(arguments.run(arguments))
     except (Failure, ManifestError, GatewayMissing, ProcessError) as error:
-        messages().print(f"tallyman {arguments.command}: {error}", markup=False, soft_wrap=True)
+        messages().print(f"tallyman {arguments.command}: {error}", soft_wrap=True)
         return FAILED
     except (Interrupted, KeyboardInterrupt):
-        messages().print(f"tallyman {arguments.command}: interrupted; all that ran has been stopped", markup=False)
+        messages().print(f"tallyman {arguments.command}: interrupted; all that ran has been stopped")
         return INTERRUPTED
 
 

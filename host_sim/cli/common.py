@@ -34,12 +34,12 @@ class Interrupted(Exception):
 
 def results() -> Console:
     """Standard output: tables, or JSON."""
-    return Console(highlight=False)
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 def messages() -> Console:
     """Standard error: progress and messages."""
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def version() -> str:
@@ -111,7 +111,7 @@ async def local_gateway(arguments: argparse.Namespace, ports: Ports) -> AsyncIte
     )
     world = LocalGateway(load_resources(manifests(arguments)), options)
     for notice in world.notices:
-        console.print(f"note: {notice}", markup=False, soft_wrap=True)
+        console.print(f"note: {notice}", soft_wrap=True)
     if not world.translation.paths:
         raise Failure(f"no HTTPRoute in {', '.join(map(shown, manifests(arguments)))} is attached to the Gateway")
     known = len(world.notices)
@@ -124,9 +124,9 @@ async def local_gateway(arguments: argparse.Namespace, ports: Ports) -> AsyncIte
             except (ValueError, OSError) as error:
                 raise Failure(str(error)) from error
         for notice in world.notices[known:]:
-            console.print(f"note: {notice}", markup=False, soft_wrap=True)
+            console.print(f"note: {notice}", soft_wrap=True)
         if world.prometheus is None and not arguments.no_prometheus:
-            console.print("note: found no `prometheus` on PATH; metrics come from the limiter itself", markup=False)
+            console.print("note: found no `prometheus` on PATH; metrics come from the limiter itself")
         yield world
 
 

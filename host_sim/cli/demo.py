@@ -24,7 +24,7 @@ from host_sim.cli.numbers import Sample, query, scrape, total
 from host_sim.gateway.world import LocalGateway
 from host_sim.world.llm import Account
 
-SETTLE_SECONDS: Final = 10.0
+SETTLE_SECONDS: Final = 5.0
 """How long a report may be under way, or a counter may lag behind its request."""
 _POLL_SECONDS: Final = 0.01
 
@@ -149,7 +149,7 @@ class Demo:
             return all(check.ok for check in counters)
 
         counters: list[Check] = []
-        await _settled(counted)
+        await _settled(counted, SETTLE_SECONDS)
         checks.extend(counters)
         queries, source = {metric: [item for item in samples if item.name == metric] for metric in QUERIES}, "limiter"
         prometheus = self._world.prometheus
@@ -165,7 +165,7 @@ class Demo:
         return as_report(runs, accounts, queries, source, checks)
 
 
-async def _settled(is_so: Callable[[], Awaitable[bool]], seconds: float = SETTLE_SECONDS) -> bool:
+async def _settled(is_so: Callable[[], Awaitable[bool]], seconds: float) -> bool:
     """Ask until the answer is yes; no if it is not within `seconds`."""
     deadline = time.monotonic() + seconds
     while not await is_so():

@@ -70,11 +70,11 @@ async def _run(arguments: argparse.Namespace) -> int:
         print(json.dumps(report, indent=2))
     else:
         _show(report, results())
-        results().print(f"report: {shown(arguments.report)}", markup=False)
+        results().print(f"report: {shown(arguments.report)}")
     for check in report["checks"]:
         if not check["ok"]:
             text = f"{check['what']}: {check['source']} says {check['found']}, expected {check['expected']}"
-            messages().print(f"wrong: {text}", markup=False, soft_wrap=True)
+            messages().print(f"wrong: {text}", soft_wrap=True)
     return 0 if report["ok"] else 1
 
 
@@ -83,9 +83,12 @@ class _ProgressBars:
 
     def __init__(self, console: Console) -> None:
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[counts]}"),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[counts]}"),
             console=console,
-        )  # fmt: skip
+        )
         self._tasks: dict[str, TaskID] = {}
         self._answered: dict[str, int] = {}
         self._limited: dict[str, int] = {}
@@ -98,7 +101,7 @@ class _ProgressBars:
         self._progress.stop()
 
     def phase(self, text: str) -> None:
-        self._progress.console.print(text, markup=False)
+        self._progress.console.print(text)
 
     def user_begins(self, user: User, requests: int) -> None:
         self._tasks[user.name] = self._progress.add_task(f"{user.name} ({user.groups})", total=requests, counts="")
@@ -125,17 +128,15 @@ def _show(report: dict[str, Any], console: Console) -> None:
         table.add_row(name, user["group"], *numbers, shown_limit)
     console.print(table)
     for metric, samples in report["queries"].items():
-        console.print(f"\n{metric}", markup=False, style="bold")
+        console.print(f"\n{metric}", style="bold")
         for sample in samples:
             labels = ", ".join(f'{label}="{value}"' for label, value in sorted(sample["labels"].items()))
-            console.print(f"  {{{labels}}} {sample['value']}", markup=False, soft_wrap=True)
+            console.print(f"  {{{labels}}} {sample['value']}", soft_wrap=True)
     agreeing = sum(check["ok"] for check in report["checks"])
     source = "Prometheus" if report["queries_from"] == "prometheus" else "the limiter's /metrics"
-    console.print(f"\nqueries answered by {source}", markup=False)
+    console.print(f"\nqueries answered by {source}")
     for name, user in report["users"].items():
         if user["status_after_window"] is not None:
-            console.print(f"{name} after the window: {user['status_after_window']}", markup=False)
+            console.print(f"{name} after the window: {user['status_after_window']}")
     verdict = "every number equals" if report["ok"] else "NOT every number equals"
-    console.print(
-        f"{agreeing} of {len(report['checks'])} checks agree: {verdict} the LLM simulator's ledger", markup=False
-    )
+    console.print(f"{agreeing} of {len(report['checks'])} checks agree: {verdict} the LLM simulator's ledger")

@@ -9,7 +9,16 @@ from typing import Any, Final
 
 from rich.table import Table
 
-from host_sim.cli.common import Interrupted, add_world_options, local_gateway, messages, results, run_until_signal
+from host_sim.cli.common import (
+    Failure,
+    Interrupted,
+    add_world_options,
+    local_gateway,
+    messages,
+    results,
+    run_until_signal,
+)
+from host_sim.gateway.bootstrap import LOOPBACK
 from host_sim.gateway.processes import ProcessError, require_free_port
 from host_sim.gateway.world import LocalGateway, Ports
 
@@ -40,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         return run_until_signal(_run(arguments))
     except Interrupted:
-        messages().print("all stopped", markup=False)
+        messages().print("all stopped")
         return 0
 
 
@@ -52,17 +61,27 @@ async def _run(arguments: argparse.Namespace) -> int:
 
 
 def _ports(arguments: argparse.Namespace) -> Ports:
-    """The usual ports with the changes asked for; a Prometheus that runs already keeps its port."""
+    """The usual ports with the changes asked for; a Prometheus that runs already keeps its port.
+
+    Raises `Failure` if one is taken.
+    """
     asked: dict[str, int] = dict(arguments.port)
     usual = Ports() if arguments.free_ports else Ports.fixed()
     if "prometheus" not in asked and not arguments.no_prometheus:
         try:
-            require_free_port("Prometheus", "127.0.0.1", usual.prometheus)
+            require_free_port("Prometheus", LOOPBACK, usual.prometheus)
         except ProcessError:
             asked["prometheus"] = 0
     elif arguments.no_prometheus:
         asked["prometheus"] = 0
-    return dataclasses.replace(usual, **asked)
+    ports = dataclasses.replace(usual, **asked)
+    for name, port in dataclasses.asdict(ports).items():
+        try:
+            require_free_port(name.replace("_", " "), LOOPBACK, port)
+        except ProcessError as error:
+            option = f"--port {name.replace('_', '-')}=PORT"
+            raise Failure(f"{error} ({option}; --free-ports chooses all anew)") from error
+    return ports
 
 
 async def _until_one_ends(world: LocalGateway) -> None:
@@ -83,10 +102,12 @@ def _show(world: LocalGateway) -> None:
     table = Table(title="Running, all on this machine only", title_justify="left", show_header=False)
     host = world.hostnames[0].replace("*", "llm")
     port = world.url.rpartition(":")[2]
-    table.add_row("gateway", f"{world.url}  (Host: {', '.join(world.hostnames)})")
+    table.add_row("gateway", world.url)
+    table.add_row("host names", ", ".join(world.hostnames))
     table.add_row("Envoy admin", f"{world.admin_url}/stats/prometheus")
-    table.add_row("limiter", f"{world.limiter_url}/metrics  gRPC {world.limiter.rls_address}")
-    table.add_row("auth service", f"gRPC 127.0.0.1:{world.auth.port}")
+    table.add_row("limiter", f"{world.limiter_url}/metrics")
+    table.add_row("limiter, gRPC", str(world.limiter.rls_address))
+    table.add_row("auth service, gRPC", f"{LOOPBACK}:{world.auth.port}")
     for name, simulator in world.simulators.items():
         table.add_row(f"LLM simulator {name}", f"http://{simulator.host}:{simulator.port}/ledger")
     table.add_row("Prometheus", world.prometheus_url or "not running")
@@ -102,10 +123,10 @@ def _show(world: LocalGateway) -> None:
             "export PROMETHEUS_HOST=127.0.0.1",
             f"export PROMETHEUS_PORT={world.prometheus_url.rpartition(':')[2]}",
         ]
-    console.print("\nIn another shell, for the guide's call_llm and its queries:\n", markup=False)
+    console.print("\nIn another shell, for the guide's call_llm and its queries:\n")
     for line in lines:
-        console.print(line, markup=False, soft_wrap=True)
-    console.print("\nCtrl-C stops everything.", markup=False)
+        console.print(line, soft_wrap=True)
+    console.print("\nCtrl-C stops everything.")
 
 
 def _port(text: str) -> tuple[str, int]:

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from google.protobuf.message import Message  # type: ignore[import-untyped]
+from google.protobuf.message import Message
 
 from host_sim.host.abi import Status
 from host_sim.host.headers import HeaderMap
@@ -165,8 +165,8 @@ def read(roots: Mapping[str, Any], path: bytes) -> bytes | Status:
 def _as_message(value: Any) -> Any:
     """The `envoy.config.core.v3` message that the mapping `value` stands for: Node if it has an id, else Metadata."""
     # Loading Envoy's protobufs takes 50 ms, and hardly a plugin reads whole messages.
-    from envoy.config.core.v3.base_pb2 import Metadata, Node  # type: ignore[import-untyped]
-    from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
+    from envoy.config.core.v3.base_pb2 import Metadata, Node
+    from google.protobuf.json_format import ParseDict
 
     if not isinstance(value, Mapping):
         return value

@@ -10,7 +10,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError
 
 from host_sim.host.abi import Pairs
 from host_sim.host.clock import Timer
@@ -226,7 +226,7 @@ def grpc_cluster(service: bytes) -> str | None:
     """The cluster in a serialized `envoy.config.core.v3.GrpcService`; "" if it names none, None if it is no such
     message."""
     # Loading Envoy's protobufs takes 50 ms, and most plugins make no gRPC calls.
-    from envoy.config.core.v3.grpc_service_pb2 import GrpcService  # type: ignore[import-untyped]
+    from envoy.config.core.v3.grpc_service_pb2 import GrpcService
 
     try:
         message = GrpcService.FromString(service)

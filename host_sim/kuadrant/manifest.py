@@ -26,7 +26,7 @@ _MERGE_TAG: Final = "tag:yaml.org,2002:merge"
 _COLLECTION_TAGS: Final = frozenset({"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"})
 
 
-class _ScalarLoader(yaml.SafeLoader):
+class _ScalarLoader(yaml.SafeLoader):  # type: ignore[misc]
     """The safe tags less the timestamp, which Kubernetes (JSON underneath) does not have."""
 
     yaml_implicit_resolvers: ClassVar = {
