@@ -5,7 +5,7 @@ import time
 
 import pytest
 import re2
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from tallyman.cel.re2 import MAX_DYNAMIC_PROGRAM, MAX_PROGRAM, Pattern, PatternError
 
@@ -57,7 +57,12 @@ def test_agrees_with_google_re2(source: str, texts: list[str]) -> None:
         with pytest.raises(PatternError):
             Pattern(source, MAX_PROGRAM)
         return
-    pattern = Pattern(source, MAX_PROGRAM)
+    try:
+        pattern = Pattern(source, MAX_PROGRAM)
+    except PatternError as error:
+        # our bound on what a pattern may cost is lower than RE2's
+        assert "too large" in str(error)
+        assume(False)
     for text in texts:
         # RE2 counts octets, so it sees places that are no word boundary inside of é.
         if r"\B" not in source or text.isascii():
