@@ -61,7 +61,8 @@ def test_agrees_with_google_re2(source: str, texts: list[str]) -> None:
         pattern = Pattern(source, MAX_PROGRAM)
     except PatternError as error:
         # our bound on what a pattern may cost is lower than RE2's
-        assert "too large" in str(error)
+        if "too large" not in str(error):
+            raise
         assume(False)
     for text in texts:
         # RE2 counts octets, so it sees places that are no word boundary inside of é.
