@@ -87,9 +87,7 @@ async def test_an_addend_of_zero_is_one_hit(call: Call, running: RunningLimiter)
 
 
 @pytest.mark.parametrize("method", [CHECK, REPORT, SHOULD])
-async def test_an_empty_domain_is_unknown_and_counted_nowhere(
-    call: Call, running: RunningLimiter, method: str
-) -> None:
+async def test_an_empty_domain_is_unknown_and_counted_nowhere(call: Call, running: RunningLimiter, method: str) -> None:
     response = await call(method, message(descriptors(FREE, "user-1"), 5, domain=""))
     assert response == RateLimitResponse(overall_code=RateLimitResponse.UNKNOWN)
     assert "authorized" not in running.metrics.exposition()

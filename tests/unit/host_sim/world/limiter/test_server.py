@@ -118,9 +118,7 @@ async def test_a_replaced_symbolic_link_is_reloaded_once(tmp_path: Path) -> None
         (tmp_path / version / "limits.yaml").write_text(text)
     (tmp_path / "..data").symlink_to("v1")
     (tmp_path / "limits.yaml").symlink_to("..data/limits.yaml")
-    config = LimiterConfig(
-        limits_file=tmp_path / "limits.yaml", rls_port=0, http_port=0, reload_interval_seconds=0.01
-    )
+    config = LimiterConfig(limits_file=tmp_path / "limits.yaml", rls_port=0, http_port=0, reload_interval_seconds=0.01)
     async with await serve(config) as running:
         (tmp_path / "..data_tmp").symlink_to("v2")
         os.replace(tmp_path / "..data_tmp", tmp_path / "..data")
