@@ -64,7 +64,6 @@ class LabelSet:
         for label in labels:
             program = compile_text(environment, label.source, label.path)
             self.labels.append(CompiledLabel(label.name, program, needs_response(environment, program)))
-        self.any_late = any([label.late for label in self.labels])
 
     def values(self, activation: Activation, response: bool) -> tuple[list[str], int]:
         """The label values, and how many could not be told and are empty.
