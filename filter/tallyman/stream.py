@@ -221,13 +221,7 @@ class Stream(HttpContext):
         self._state.metrics.requests.add((*labels, self._route(), decision), 1)
 
     def _route(self) -> str:
-        """The route as metrics name it: the scope of its limits, else the action set's name."""
-        if self._set is None:
-            return ""
-        for step in self._set.steps:
-            if step.limit is not None:
-                return step.limit.scope
-        return self._set.reports[0].scope if self._set.reports else self._set.name
+        return "" if self._set is None else self._set.route
 
     # the response
 

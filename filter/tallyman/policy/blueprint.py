@@ -47,6 +47,9 @@ class CompiledActionSet:
         self.steps = steps
         self.reports = reports
         self.prefetch = prefetch
+        limits = [step.limit for step in steps if step.limit is not None] + reports
+        self.route = limits[0].scope if limits else name
+        """The route as metrics name it: the scope of the set's limits, else its own name."""
 
 
 @final
